@@ -1,0 +1,14 @@
+"""`unlabeled export`."""
+
+import click
+
+
+@click.command()
+@click.argument("run", type=click.Path())
+@click.argument("folder", type=click.Path())
+def export(run: str, folder: str) -> None:
+    """Write the encoders of RUN to FOLDER as transformers checkpoints, with processors and model cards."""
+    from unlabeled.runs.api import export as export_run
+
+    for path in export_run(run, folder):
+        click.echo(str(path))

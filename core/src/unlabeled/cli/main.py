@@ -1,0 +1,91 @@
+"""The command `unlabeled`: finds the command that was asked for, and turns errors into lines for people.
+
+It is written with click and not typer, whose every call imports pydantic: listing plugins would take twice as long.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+from unlabeled_registry.errors import RegistryError, did_you_mean, one_line
+from unlabeled_registry.registry import SELECTION_VARIABLE
+
+from unlabeled import __version__
+from unlabeled.errors import UnlabeledError
+
+COMMANDS = {
+    # name: (module:click command, what the list of commands says)
+    "train": ("unlabeled.cli.train:train", "Pretrain as a recipe says; the same command again continues."),
+    "evaluate": ("unlabeled.cli.evaluate:evaluate", "Evaluate a run or an exported encoder beside its baselines."),
+    "embed": ("unlabeled.cli.embed:embed", "Write the embeddings of a data set to a parquet file."),
+    "export": ("unlabeled.cli.export:export", "Write a run's encoders as transformers checkpoints."),
+    "report": ("unlabeled.cli.report:report", "Write a run's report.html."),
+    "recipes": ("unlabeled.cli.recipes:recipes", "List the installed recipes, or print one."),
+    "components": ("unlabeled.cli.components:components", "List what the installed plugins provide."),
+    "matrix": ("unlabeled.cli.matrix:matrix", "Show which objective runs on which modality, and why not."),
+    "plugins": ("unlabeled.cli.plugins:plugins", "List, inspect, enable and disable plugins."),
+    "env": ("unlabeled.cli.env:env", "Show the versions that matter, and known clashes between them."),
+}
+
+
+class LazyGroup(click.Group):
+    """Commands that are imported when they run; their list is printed without importing any."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            instead = did_you_mean(cmd_name, COMMANDS) or "; `unlabeled --help` lists all"
+            raise click.UsageError(f"unknown command {cmd_name!r}{instead}")
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(import_module(module), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--no-plugins", is_flag=True, help="Use no plugin in this command.")
+@click.option("--debug", is_flag=True, help="Show tracebacks; accepted anywhere in the command.")
+@click.version_option(__version__, prog_name="unlabeled", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(context: click.Context, no_plugins: bool, debug: bool) -> None:
+    """Pretrain encoders on data without labels: any modality, any self-supervised method."""
+    if no_plugins:
+        os.environ[SELECTION_VARIABLE] = ""  # where worker processes see it too
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit: 0, 2 where the user can mend it, 1 where we must, 130 when interrupted."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in arguments
+    if debug:
+        arguments.remove("--debug")
+    try:
+        code = cli.main(args=arguments, prog_name="unlabeled", standalone_mode=False)
+    except (KeyboardInterrupt, click.Abort):
+        _fail(130, "interrupted")
+    except click.ClickException as error:
+        _fail(2, error.format_message())
+    except (UnlabeledError, RegistryError) as error:
+        if debug:
+            raise
+        _fail(2, *error.problems)
+    except Exception as error:
+        if debug:
+            raise
+        _fail(1, f"unexpected {one_line(error)}; this is a defect of unlabeled, --debug shows where")
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(code: int, *problems: str) -> None:
+    for problem in problems:
+        click.echo(f"error: {problem}", err=True)
+    sys.exit(code)

@@ -1,0 +1,24 @@
+"""`unlabeled train`."""
+
+import click
+
+
+@click.command()
+@click.argument("recipe")
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--run", "folder", type=click.Path(), help="Run folder; default: runs/NAME-HASH of the recipe.")
+@click.option(
+    "--dry-run", is_flag=True, help="Check everything, print the resolved recipe and what a step does; train nothing."
+)
+def train(recipe: str, overrides: tuple[str, ...], folder: str | None, dry_run: bool) -> None:
+    """Pretrain as RECIPE says (a name of `unlabeled recipes`, or a YAML file), with dotted overrides.
+
+    The same command again continues exactly where it stopped.
+    """
+    from unlabeled.runs.api import train as run_recipe
+    from unlabeled.runs.dry_run import describe_recipe
+
+    if dry_run:
+        click.echo(describe_recipe(recipe, overrides), nl=False)
+    else:
+        run_recipe(recipe, overrides, run=folder)

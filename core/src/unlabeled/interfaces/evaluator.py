@@ -1,0 +1,90 @@
+"""Evaluator: what a pretrained encoder is worth, always beside its baselines."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from pydantic import BaseModel
+
+from unlabeled.interfaces.modality import Config
+
+
+class Subject(Protocol):
+    """One way to turn samples into features: the trained encoders, the same ones untrained, or raw features."""
+
+    name: str
+    """`trained`, `untrained` or `raw`."""
+
+    def features(self, split: str, encoder: str, *, projected: bool = False) -> np.ndarray:
+        """(n, D) float32 of every sample of a split, in order. projected: in the objective's space of comparison.
+
+        `raw` has no projection; it returns `Modality.raw`.
+        """
+        ...
+
+    def losses(self, split: str) -> Mapping[str, float]:
+        """Mean of each loss term and monitor of the run's objectives over a split, by fixed draws; `raw` has none: {}."""
+        ...
+
+
+class EvaluationData(Protocol):
+    """The labels and names that belong to the features."""
+
+    splits: Mapping[str, int]
+    """Split -> number of samples."""
+    encoders: Sequence[str]
+    """Names of the run's encoders, in the recipe's order."""
+
+    def column(self, split: str, name: str) -> Sequence[Any]:
+        """Every cell of a column, in the order of the features."""
+        ...
+
+    def samples(self, split: str, encoder: str) -> Iterator[Mapping[str, np.ndarray]]:
+        """Every sample of an encoder, as its modality decoded or packed it."""
+        ...
+
+    def labels(self, split: str, name: str) -> np.ndarray:
+        """(n,) int64 classes of a column, numbered alike in all splits."""
+        ...
+
+
+@dataclass(frozen=True)
+class EvaluationContext:
+    """What an evaluator may know of the run."""
+
+    seed: int
+    train: str
+    """The split to fit on."""
+    test: str
+    """The split to score on."""
+    label: str | None
+    """The label column, where the recipe or the source names one."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One line of evaluations.jsonl."""
+
+    on: str
+    """The encoder's name, or `image->text`."""
+    metrics: dict[str, dict[str, float]]
+    """Subject -> metric -> value; metric names are scikit-learn's and the field's."""
+    protocol: dict[str, Any] = field(default_factory=dict)
+    """How it was measured: enough to repeat it."""
+
+
+class Evaluator(ABC):
+    """Scores subjects. Subjects are measured alike: same data, same protocol, same seeds."""
+
+    Config: ClassVar[type[BaseModel]] = Config
+
+    def __init__(self, config: BaseModel) -> None:
+        self.config = config
+
+    @abstractmethod
+    def evaluate(
+        self, subjects: Sequence[Subject], data: EvaluationData, context: EvaluationContext
+    ) -> Sequence[Evaluation]:
+        """One Evaluation for each encoder or direction; `ValueError` with one line where the data do not allow it."""

@@ -1,0 +1,185 @@
+"""Objective: what is learnt from data without labels."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import torch
+from pydantic import BaseModel
+from torch import Tensor, nn
+
+from unlabeled.interfaces.batch import Encoded, View
+from unlabeled.interfaces.draws import Draws
+from unlabeled.interfaces.encoder import Encoder
+from unlabeled.interfaces.modality import ComponentSpec, Config
+
+
+@dataclass(frozen=True)
+class ViewSpec:
+    """Views an objective asks for, of each encoder it works on."""
+
+    role: str = "plain"
+    """The augmentation pipeline: `plain` (none), `weak`, `strong`, `global`, `local`, or a name the recipe defines."""
+    count: int = 1
+    masks: Mapping[str, ComponentSpec] = field(default_factory=dict)
+    """Name -> masking, e.g. {"mask": {"id": "standard/random-masking", "ratio": 0.75}}; a recipe may replace each."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of the run when an objective is built."""
+
+    samples: int
+    batch_size: int
+    """Rows of all processes and micro-batches of one optimizer step."""
+    steps: int
+    epochs: float
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What `loss` returns: sums over the process's own rows."""
+
+    sums: dict[str, Tensor]
+    """Term -> scalar, summed over own rows; the trainer divides it by the term's global count."""
+    statistics: dict[str, Tensor] = field(default_factory=dict)
+    """Detached; summed over micro-batches and processes, then handed to `after_step`."""
+    monitors: dict[str, Tensor] = field(default_factory=dict)
+    """Name -> scalar for the log, averaged over processes by rows."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What an objective may know of the step it is in."""
+
+    step: int
+    steps: int
+    epoch: int
+    seed: int
+    rows: slice = field(default_factory=lambda: slice(None))
+    """Where this process's own rows lie in the gathered ones (`loss`)."""
+    ids: Tensor | None = None
+    """(rows of all,) int64 sample ids, in the order of the gathered rows (`loss`, `after_step`)."""
+    total: Callable[[Tensor], Tensor] = lambda value: value
+    """The sum of a tensor over all processes, without gradient."""
+    encoders: Mapping[str, Encoder] = field(default_factory=dict)
+    training: bool = True
+    cache: dict[tuple[str, str, int], Encoded] = field(default_factory=dict)
+
+    def draws(self, view: View) -> Draws:
+        """The randomness of a view's rows: the same in every pass over it."""
+        return Draws(self.seed, self.epoch, view.ids, view.encoder, view.role, view.index, self.step)
+
+    def encoded(self, view: View) -> Encoded:
+        """The plain forward of a view, computed once a step for all objectives of a recipe."""
+        if view.key not in self.cache:
+            self.cache[view.key] = self.encoders[view.encoder](view)
+        return self.cache[view.key]
+
+    def pooled(self, view: View) -> Tensor:
+        """(B, D) the pooled plain forward of a view."""
+        return self.encoders[view.encoder].pool(self.encoded(view))
+
+
+class Objective(nn.Module, ABC):
+    """A self-supervised method. The least one needs: `views`, `represent` and `loss`; SimCLR is thirty lines.
+
+    No objective communicates: `represent` sees one micro-batch, `loss` sees own rows and, of the outputs named in
+    `gathers`, the rows of all processes. Losses are sums with counts, so that the number of processes and micro-batches
+    changes nothing. All state is in parameters and buffers; `represent`, `head` and `loss` change none of it.
+    """
+
+    Config: ClassVar[type[BaseModel]] = Config
+    views: tuple[ViewSpec, ...] = (ViewSpec(),)
+    requires: frozenset[str] = frozenset()
+    """Capabilities that every encoder it works on must provide."""
+    gathers: tuple[str, ...] = ()
+    """Outputs that `loss` sees from all processes, with gradient."""
+    constants: tuple[str, ...] = ()
+    """Outputs that are not per sample (a temperature (1,), prototypes); not gathered, handed to `loss` as they are."""
+    weights: Mapping[str, float] = {}
+    """Term -> weight in the sum; 1 where absent."""
+    survey_every: int | None = None
+    """Epochs between calls of `survey`; None: never."""
+
+    def __init__(self, config: BaseModel, encoders: Mapping[str, Encoder], facts: Facts) -> None:
+        """Build heads and buffers. A teacher is a deep copy of an encoder; `encoders` themselves are not kept."""
+        super().__init__()
+        self.config = config
+
+    @classmethod
+    def view_specs(cls, config: BaseModel) -> tuple[ViewSpec, ...]:
+        """The views this objective asks for; override where their number depends on the config. Default: `views`."""
+        return cls.views
+
+    @abstractmethod
+    def represent(self, views: Sequence[View], encoders: Mapping[str, Encoder], context: Context) -> dict[str, Tensor]:
+        """Outputs of one micro-batch: name -> (B, ...), rows are samples, float. `views` are ordered by encoder, spec, index.
+
+        What concerns one sample alone is finished here: return per-sample sums (B,), not tokens.
+        """
+
+    @abstractmethod
+    def loss(self, own: Mapping[str, Tensor], all: Mapping[str, Tensor], context: Context) -> Loss:
+        """Sums of each term over own rows.
+
+        own: every output of this process (R, ...) in float32, and the constants; all: the outputs in `gathers`, rows of all
+        processes in order, own rows at `context.rows`. Reads buffers, uses no parameters (return those from `represent`
+        as constants). A loss of the whole batch returns its value times its own rows.
+        """
+
+    def counts(self, views: Sequence[View], context: Context) -> dict[str, Tensor]:
+        """Term -> scalar: how many items of this micro-batch the term scores, known from the views alone. Default: rows."""
+        return {}
+
+    def head(self, outputs: dict[str, Tensor], context: Context) -> dict[str, Tensor]:
+        """Once a step on the process's whole batch, after `represent`: what normalises over the batch (`unlabeled.BatchNorm`)."""
+        return outputs
+
+    def after_step(
+        self,
+        all: Mapping[str, Tensor],
+        statistics: Mapping[str, Tensor],
+        encoders: Mapping[str, Encoder],
+        context: Context,
+    ) -> None:
+        """Change teachers, queues, centres; only after an optimizer step that was taken. Everything is detached."""
+
+    def frozen(self, context: Context) -> Sequence[str]:
+        """Prefixes of own parameters whose gradient is dropped in this step."""
+        return ()
+
+    def parameter_groups(self) -> dict[str, dict[str, float | bool]]:
+        """Prefix of own parameters -> {"scale": factor of the learning rate, "constant": no schedule, "weight_decay": value}."""
+        return {}
+
+    def survey(self, features: Mapping[str, Tensor], context: Context) -> None:
+        """After every `survey_every` epochs: pooled features of the whole training set, encoder -> (samples, D)."""
+
+    def embed(self, encoder: str, pooled: Tensor) -> Tensor:
+        """(B, E): pooled features (B, D) in the space to compare in (CLIP's projections). Default: as they are."""
+        return pooled
+
+    def exports(self, encoders: Mapping[str, Encoder]) -> Mapping[str, Encoder]:
+        """Which encoders leave (a teacher instead of the student). Default: the trained ones."""
+        return encoders
+
+    def export(self, folder: "object", encoders: Mapping[str, Encoder]) -> Sequence[str]:
+        """Write what this objective adds to an export (a joint model of several encoders); names of what was written."""
+        return ()
+
+    @property
+    def coupled(self) -> bool:
+        """True where the loss needs the whole batch, so that micro-batches are represented twice."""
+        return bool(self.gathers) or type(self).head is not Objective.head
+
+
+def own_rows(values: Tensor, context: Context) -> Tensor:
+    """The process's own rows of gathered `values`."""
+    return values[context.rows]
+
+
+def present_rows(views: Sequence[View]) -> Tensor:
+    """(B,) bool: rows whose cell is there in every one of `views`."""
+    return torch.stack([view.present for view in views]).all(dim=0)

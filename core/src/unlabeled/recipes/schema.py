@@ -1,0 +1,146 @@
+"""The shape of a recipe. Component entries hold an `id` and, beside it, the keys of that component's own Config."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+SPLITS = ("train", "validation", "test")
+Cell = str | int | float | bool
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ComponentEntry(BaseModel):
+    """An id, and the component's own options beside it."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    id: str = Field(description="full (`vision/resnet`) or short (`resnet`) id of a component")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keys that belong to the component's own Config."""
+        return dict(self.model_extra or {})
+
+
+class ModalityEntry(ComponentEntry):
+    """One encoder of the run: the modality it reads, and the network."""
+
+    encoder: ComponentEntry | None = Field(default=None, description="default: the modality's own default encoder")
+
+
+class ObjectiveEntry(ComponentEntry):
+    """One objective of the run."""
+
+    on: list[str] = Field(default_factory=list, description="names under `modalities`; default: all of them")
+    weight: Annotated[float, Field(gt=0)] = 1.0
+    masks: dict[str, ComponentEntry] = Field(
+        default_factory=dict, description="replaces the objective's maskings by name"
+    )
+
+
+class SplitConfig(_Strict):
+    """Which rows a split holds, where the source itself does not say."""
+
+    source: str | list[str] | None = Field(default=None, description="default: `data.source`")
+    split: str | None = Field(default=None, description="the source's own name of this split")
+    where: dict[str, Cell | list[Cell]] = Field(
+        default_factory=dict, description="keep rows whose column has this value"
+    )
+    without: dict[str, Cell | list[Cell]] = Field(default_factory=dict, description="drop rows with this value")
+
+
+class DataConfig(_Strict):
+    """Where the samples come from."""
+
+    source: str | list[str] | None = Field(
+        default=None, description="files (parquet, csv, jsonl), a folder, a hub name, or sample:NAME"
+    )
+    options: dict[str, Any] = Field(default_factory=dict, description="Config of a source plugin (sample:NAME)")
+    columns: dict[str, str | list[str]] = Field(
+        default_factory=dict, description="encoder name -> column, or several columns whose cells form a list"
+    )
+    label: str | None = Field(default=None, description="column that evaluators predict; never seen in training")
+    splits: dict[Literal["train", "validation", "test"], SplitConfig] = Field(default_factory=dict)
+    split_column: str | None = Field(default=None, description="column whose values name the splits")
+    where: dict[str, Cell | list[Cell]] = Field(default_factory=dict, description="applies to every split")
+    without: dict[str, Cell | list[Cell]] = Field(default_factory=dict, description="applies to every split")
+    holdout: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.1, description="share of rows kept for evaluation where no split but `train` exists"
+    )
+    workers: Annotated[int, Field(ge=0)] = Field(default=1, description="processes that decode; changes no result")
+    cache: bool = Field(default=True, description="keep decoded samples on disk where the modality says that it pays")
+    max_bad: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=0.1, description="share of undecodable cells above which the run stops"
+    )
+
+
+class TrainingConfig(_Strict):
+    """How long and how fast."""
+
+    steps: Annotated[int, Field(gt=0)] | None = Field(default=None, description="optimizer steps; or give `epochs`")
+    epochs: Annotated[float, Field(gt=0)] | None = None
+    batch_size: Annotated[int, Field(gt=0)] = Field(
+        default=256, description="rows of one optimizer step, over all processes and micro-batches"
+    )
+    micro_batches: Annotated[int, Field(gt=0)] = Field(default=1, description="parts a process cuts its rows into")
+    drop_last: bool = Field(default=True, description="leave out an epoch's last, smaller batch")
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    betas: tuple[float, float] = Field(default=(0.9, 0.999), description="AdamW; the first is SGD's momentum")
+    eps: Annotated[float, Field(gt=0)] = 1e-8
+    weight_decay: Annotated[float, Field(ge=0)] = Field(
+        default=0.05, description="none on biases, norms, positions and tokens"
+    )
+    warmup_steps: Annotated[int, Field(ge=0)] = 0
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    final_learning_rate: Annotated[float, Field(ge=0)] = Field(default=0.0, description="share of the peak at the end")
+    clip_norm: Annotated[float, Field(gt=0)] | None = Field(default=None, description="largest gradient norm")
+    precision: Literal["float32", "bfloat16", "float64"] = Field(
+        default="float32", description="bfloat16: autocast, weights stay float32"
+    )
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: Annotated[int, Field(gt=0)] | None = Field(default=None, description="CPU threads of each process")
+    seed: int = 0
+    log_every: Annotated[int, Field(gt=0)] = 10
+    checkpoint_every: Annotated[int, Field(gt=0)] = 500
+    keep_checkpoints: Annotated[int, Field(gt=0)] = 2
+    evaluate_every: Annotated[int, Field(ge=0)] = Field(default=0, description="steps; 0: only at the end")
+    max_bad_steps: Annotated[int, Field(gt=0)] = Field(
+        default=10, description="non-finite steps in a row before stopping"
+    )
+
+    @model_validator(mode="after")
+    def _length(self) -> "TrainingConfig":
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError("give either steps or epochs")
+        return self
+
+
+class EvaluationEntry(ComponentEntry):
+    """One evaluator, with data of its own where it differs from the run's."""
+
+    data: DataConfig | None = None
+    train: str = Field(default="train", description="split to fit on")
+    test: str | None = Field(default=None, description="split to score on; default: test, else validation")
+    label: str | None = Field(default=None, description="default: `data.label`")
+    max_samples: Annotated[int, Field(gt=1)] | None = Field(
+        default=None, description="use the first rows of each split"
+    )
+
+
+class Recipe(_Strict):
+    """A whole run."""
+
+    summary: str = ""
+    modalities: dict[str, ModalityEntry] = Field(min_length=1)
+    data: DataConfig = DataConfig()
+    objectives: list[ObjectiveEntry] = Field(min_length=1)
+    augmentations: dict[str, dict[str, list[ComponentEntry]]] = Field(
+        default_factory=dict,
+        description="encoder name -> role -> transforms; replaces the modality's pipeline of that role",
+    )
+    training: TrainingConfig
+    evaluation: list[EvaluationEntry] = Field(default_factory=list)

@@ -1,0 +1,187 @@
+"""Python's way in: train, evaluate, export, load. The command line calls the same functions."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from torch import nn
+from unlabeled_registry.hooks import Hooks
+from unlabeled_registry.registry import Registry, discover
+
+from unlabeled.data.cache import BadCell
+from unlabeled.data.reader import Example, decode
+from unlabeled.errors import UnlabeledError
+from unlabeled.interfaces.draws import hash_key
+from unlabeled.interfaces.encoder import Encoder
+from unlabeled.interfaces.modality import Modality
+from unlabeled.recipes.load import load_recipe
+from unlabeled.recipes.resolve import ResolvedRecipe, resolve
+from unlabeled.recipes.schema import EvaluationEntry
+from unlabeled.runs.evaluation import evaluate_learner, print_evaluations, with_evaluators
+from unlabeled.runs.exports import export_learner, read_description
+from unlabeled.runs.run import Run
+from unlabeled.training.checkpoint import find_problem, list_checkpoints, load_checkpoint
+from unlabeled.training.learner import Learner
+from unlabeled.training.setup import Setup, fit_modalities, open_data
+from unlabeled.training.trainer import Trainer, prepare, start_accelerator
+
+
+def train(
+    recipe: str | Path | Mapping[str, Any],
+    overrides: Sequence[str] = (),
+    *,
+    run: str | Path | None = None,
+    quiet: bool = False,
+) -> Run:
+    """Train a recipe (a name, a file, or its mapping) in a run folder, evaluate and export; continue what lies there.
+
+    `UnlabeledError` lists every problem before any data or model is touched; problems of the data follow.
+    """
+    registry = discover()
+    resolved = resolve(load_recipe(recipe, overrides, registry), registry)
+    announce_recipe(resolved, registry, quiet=quiet)
+    accelerator = start_accelerator(resolved)
+    folder = Run(Path(run) if run is not None else default_folder(recipe, resolved))
+    setup = prepare(resolved, registry, folder)
+    trainer = Trainer(setup, folder, accelerator, evaluate_learner, quiet=quiet)
+    trainer.fit()
+    if accelerator.is_main_process:
+        export_learner(setup, trainer.learner, folder, folder.exports)
+        if not quiet:
+            console = Console()
+            lines = folder.read("evaluations.jsonl")
+            print_evaluations([line for line in lines if line["step"] == trainer.state.step], console)
+            console.print(f"run: {folder.folder}   exports: {folder.exports}", highlight=False, soft_wrap=True)
+    accelerator.end_training()
+    return folder
+
+
+def evaluate(target: str | Path, evaluators: Sequence[str] = (), overrides: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Evaluate a run by its recipe's evaluators, or by those named; appended to its evaluations.jsonl.
+
+    overrides: `data.*` and `evaluation.*` keys that take the place of the run's.
+    """
+    run = Run(Path(target))
+    setup, learner, step = load_run(run, overrides)
+    if evaluators:
+        known = {item.id: (entry, item) for entry, item in setup.recipe.evaluators}
+        chosen = []
+        for name in evaluators:
+            component = setup.registry.find("evaluator", name)
+            chosen.append(known.get(component.id) or _default_evaluator(component.id, setup))
+        setup = with_evaluators(setup, chosen)
+    lines = evaluate_learner(setup, learner, step)
+    run.append("evaluations.jsonl", lines)
+    return lines
+
+
+def export(target: str | Path, folder: str | Path) -> list[Path]:
+    """Write a run's encoders as transformers checkpoints with their processors and model cards; the folders written."""
+    run = Run(Path(target))
+    setup, learner, _ = load_run(run)
+    try:
+        return export_learner(setup, learner, run, Path(folder))
+    except OSError as error:
+        raise UnlabeledError(f"{folder}: cannot be written ({error.strerror}); give another folder") from None
+
+
+@dataclass(frozen=True)
+class LoadedEncoder:
+    """An exported encoder, ready to embed cells of its modality."""
+
+    name: str
+    modality: Modality
+    encoder: Encoder
+
+    def embed(self, cells: Sequence[Any], batch_size: int = 64) -> np.ndarray:
+        """(len(cells), D) float32 pooled features. `UnlabeledError` names the first cell that cannot be decoded."""
+        from unlabeled.runs.features import embed_batch, plain_batch
+
+        learner = Learner({self.name: self.encoder}, {}, {})
+        parts = []
+        for start in range(0, len(cells), batch_size):
+            examples = []
+            for number, cell in enumerate(cells[start : start + batch_size], start):
+                try:
+                    sample = decode(self.modality, cell, self.name)
+                except BadCell as bad:
+                    raise UnlabeledError(f"cell {number}: {bad}") from None
+                examples.append(Example(number, {self.name: sample}, {self.name: cell is not None}))
+            batch = plain_batch(self.modality, self.name, examples)
+            parts.append(embed_batch(learner, self.name, batch).float().cpu().numpy())
+        return np.concatenate(parts) if parts else np.zeros((0, self.encoder.width), dtype=np.float32)
+
+
+def load(path: str | Path) -> dict[str, LoadedEncoder]:
+    """Encoder name -> encoder, of a run folder, an export folder, or one encoder's folder in it."""
+    root = Path(path)
+    if (root / "recipe.yaml").is_file():
+        root = Run(root).exports
+    folders = (
+        [root] if (root / "unlabeled.json").is_file() else sorted(item.parent for item in root.glob("*/unlabeled.json"))
+    )
+    if not folders:
+        read_description(root)
+    registry = discover()
+    return {encoder.name: encoder for encoder in (_load_encoder(folder, registry) for folder in folders)}
+
+
+def load_run(run: Run, overrides: Sequence[str] = ()) -> tuple[Setup, Learner, int]:
+    """A run's setup, its learner with the weights of the newest sound checkpoint, and the step of that."""
+    from unlabeled.recipes.overrides import apply_overrides
+
+    registry = discover()
+    recipe = resolve(apply_overrides(run.recipe, list(overrides)), registry)
+    data = open_data(recipe.recipe.data, recipe, registry)
+    setup = Setup(recipe, registry, data, fit_modalities(recipe, None, run.modalities), run.modalities)
+    problems = []
+    for path in reversed(list_checkpoints(run.checkpoints)):
+        problem = find_problem(path)
+        if problem is None:
+            learner = setup.learner(
+                setup.facts(max(len(setup.reader(data.splits["train"])), recipe.recipe.training.batch_size))
+            )
+            checkpoint = load_checkpoint(path)
+            learner.load_state_dict(checkpoint.model)
+            return setup, learner, int(checkpoint.trainer["step"])
+        problems.append(problem)
+    raise UnlabeledError(*(problems or [f"{run.checkpoints}: no checkpoint; train the run first"]))
+
+
+def announce_recipe(recipe: ResolvedRecipe, registry: Registry, *, quiet: bool = False) -> None:
+    """Tell the hooks of the plugins in use that a recipe was loaded."""
+    hooks = Hooks(Console(stderr=True, quiet=quiet).print)
+    for name, package in registry.packages().items():
+        hooks.register(name, package)
+    hooks.call("recipe_loaded", recipe=recipe.dump())
+
+
+def default_folder(recipe: str | Path | Mapping[str, Any], resolved: ResolvedRecipe) -> Path:
+    """`runs/NAME-HASH`: the same command finds the same folder again, another recipe another one."""
+    name = Path(str(recipe)).stem if isinstance(recipe, str | Path) else "recipe"
+    return Path("runs") / f"{name}-{hash_key(resolved.dump()) % 2**32:08x}"
+
+
+def _default_evaluator(id_: str, setup: Setup) -> tuple[EvaluationEntry, Any]:
+    recipe = {**setup.recipe.dump(), "evaluation": [{"id": id_}]}
+    return resolve(recipe, setup.registry).evaluators[0]
+
+
+def _load_encoder(folder: Path, registry: Registry) -> LoadedEncoder:
+    description = read_description(folder)
+    modality: Modality = _build(registry, "modality", description["modality"])
+    modality.restore(folder)
+    encoder: Encoder = _build(registry, "encoder", description["encoder"], modality)
+    encoder.restore(folder)
+    encoder.eval()
+    assert isinstance(encoder, nn.Module)
+    return LoadedEncoder(str(description["name"]), modality, encoder)
+
+
+def _build(registry: Registry, kind: str, entry: Mapping[str, Any], *arguments: Any) -> Any:
+    options = dict(entry)
+    found = registry.load(registry.find(kind, options.pop("id")))
+    return found(found.Config.model_validate(options), *arguments)

@@ -1,0 +1,230 @@
+"""Subjects of evaluation: features and losses of trained, untrained and raw encoders over whole splits."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from unlabeled.data.cache import BadCell
+from unlabeled.data.loader import MicroBatch, collate, collate_views
+from unlabeled.data.reader import Example, Reader
+from unlabeled.errors import UnlabeledError
+from unlabeled.interfaces.batch import Batch
+from unlabeled.interfaces.draws import Draws
+from unlabeled.interfaces.modality import Modality
+from unlabeled.interfaces.objective import Context
+from unlabeled.training.learner import Learner
+from unlabeled.training.setup import Data, Setup
+from unlabeled.training.step import StepEngine
+from unlabeled.training.views import ViewBuilder
+
+_BATCH = 128
+_Item = TypeVar("_Item")
+
+
+@dataclass(frozen=True)
+class _Features:
+    """One pass over a split: what every subject makes of it."""
+
+    positions: list[int]
+    """Positions of the rows that could be decoded."""
+    arrays: Mapping[tuple[str, str, bool], np.ndarray]
+    """(subject, encoder, projected) -> (n, D) float32."""
+
+
+@dataclass
+class FeatureStore:
+    """Computes each split's features once, for all subjects together, so that all see the same rows."""
+
+    setup: Setup
+    data: Data
+    learners: Mapping[str, Learner]
+    """`trained` and `untrained`."""
+    limit: int | None = None
+    """Only the first rows of each split."""
+    _kept: dict[str, _Features] = field(default_factory=dict)
+    _losses: dict[tuple[str, str], dict[str, float]] = field(default_factory=dict)
+    _readers: dict[str, Reader] = field(default_factory=dict)
+
+    def reader(self, split: str) -> Reader:
+        """The reader of a split."""
+        if split not in self.data.splits:
+            raise ValueError(f"no split {split} in the data; there are: {', '.join(self.data.splits)}")
+        if split not in self._readers:
+            self._readers[split] = self.setup.reader(self.data.splits[split], self.data.columns)
+        return self._readers[split]
+
+    def features(self, split: str) -> _Features:
+        """The features of a split."""
+        if split not in self._kept:
+            self._kept[split] = self._compute(split)
+        return self._kept[split]
+
+    def losses(self, subject: str, split: str) -> dict[str, float]:
+        """Mean of each loss term and monitor over a split, by fixed draws."""
+        if (subject, split) not in self._losses:
+            self._losses[subject, split] = self._mean_losses(self.learners[subject], split)
+        return self._losses[subject, split]
+
+    def _examples(self, split: str) -> Iterator[tuple[int, Example]]:
+        reader = self.reader(split)
+        for position in range(len(reader) if self.limit is None else min(self.limit, len(reader))):
+            try:
+                yield position, reader.example(position)
+            except BadCell:
+                continue
+
+    def _compute(self, split: str) -> _Features:
+        positions: list[int] = []
+        parts: dict[tuple[str, str, bool], list[np.ndarray]] = {}
+        for chunk in _chunks(self._examples(split), _BATCH):
+            positions += [position for position, _ in chunk]
+            examples = [example for _, example in chunk]
+            for name in self.setup.modalities:
+                batch = plain_batch(self.setup.modalities[name], name, examples)
+                for key, values in self._subjects(name, batch).items():
+                    parts.setdefault(key, []).append(values.to(torch.float32).cpu().numpy())
+        if not positions:
+            raise UnlabeledError(
+                f"data.splits.{split}: no row could be decoded; see quarantine.jsonl and check data.columns"
+            )
+        return _Features(positions, {key: np.concatenate(values) for key, values in parts.items()})
+
+    def _subjects(self, name: str, batch: Batch) -> dict[tuple[str, str, bool], Tensor]:
+        found = {("raw", name, False): self.setup.modalities[name].raw(batch).flatten(1)}
+        for subject, learner in self.learners.items():
+            pooled = embed_batch(learner, name, batch)
+            found[subject, name, False] = pooled
+            for objective_name, objective in learner.named():
+                if name in learner.on[objective_name]:
+                    with torch.no_grad():
+                        found[subject, name, True] = objective.embed(name, pooled)
+                    break
+        return found
+
+    def _mean_losses(self, learner: Learner, split: str) -> dict[str, float]:
+        training = self.setup.recipe.recipe.training
+        views = ViewBuilder.of(self.setup.recipe)
+        engine = StepEngine(learner, learner, {entry.name: entry.weight for entry in self.setup.recipe.objectives})
+        device = next(learner.parameters()).device
+        learner.eval()
+        sums: dict[str, float] = {}
+        rows = 0
+        for chunk in _chunks(self._examples(split), training.batch_size):
+            examples = [example for _, example in chunk]
+            batches = collate_views(examples, views.all_keys(), self.setup.modalities, training.seed, 0)
+            built = views.build(MicroBatch(0, batches), learner, seed=training.seed, step=0, device=device)
+            steps = self.setup.facts(max(len(self.reader("train")), training.batch_size)).steps
+            context = Context(steps - 1, steps, 0, training.seed, ids=_ids(examples, device), training=False)
+            for key, value in engine.evaluate(built, context).items():
+                sums[key] = sums.get(key, 0.0) + value * len(examples)
+            rows += len(examples)
+        return {key: value / rows for key, value in sums.items()}
+
+
+@dataclass(frozen=True)
+class StoredSubject:
+    """A subject whose features lie in a store."""
+
+    name: str
+    store: FeatureStore
+
+    def features(self, split: str, encoder: str, *, projected: bool = False) -> np.ndarray:
+        """(n, D) float32 of every row of a split that could be decoded."""
+        return self.store.features(split).arrays[self.name, encoder, projected and self.name != "raw"]
+
+    def losses(self, split: str) -> Mapping[str, float]:
+        """Mean of each loss term and monitor of the run's objectives over a split; none for raw."""
+        return {} if self.name == "raw" else self.store.losses(self.name, split)
+
+
+@dataclass(frozen=True)
+class StoredData:
+    """Labels and columns in the order of the features."""
+
+    store: FeatureStore
+
+    @property
+    def splits(self) -> Mapping[str, int]:
+        """Split -> rows."""
+        return {name: len(split) for name, split in self.store.data.splits.items()}
+
+    @property
+    def encoders(self) -> Sequence[str]:
+        """Names of the run's encoders."""
+        return tuple(self.store.setup.modalities)
+
+    def column(self, split: str, name: str) -> Sequence[Any]:
+        """Every cell of a column."""
+        if self.store.reader(split).packed:
+            raise ValueError(
+                f"samples are packed from several rows, so column {name} has no value for each; set pack: false"
+            )
+        rows = self.store.data.splits[split]
+        return [
+            rows.source.row(int(rows.numbers[position]), [name])[name]
+            for position in self.store.features(split).positions
+        ]
+
+    def samples(self, split: str, encoder: str) -> Iterator[Mapping[str, np.ndarray]]:
+        """Every decoded sample of an encoder."""
+        for _, example in self.store._examples(split):
+            yield example.samples[encoder]
+
+    def labels(self, split: str, name: str) -> np.ndarray:
+        """(n,) int64, classes numbered by their sorted values over all splits."""
+        cells = {part: self.column(part, name) for part in self.store.data.splits if part == split or part == "train"}
+        if any(cell is None for part in cells.values() for cell in part):
+            raise ValueError(f"column {name} has rows without a label; drop them with data.where or data.without")
+        classes = sorted(set(cells.get("train", cells[split])))
+        known = {value: number for number, value in enumerate(classes)}
+        unseen = sorted({str(value) for value in cells[split] if value not in known})
+        if unseen:
+            raise ValueError(f"column {name}: split {split} has labels that train has not: {', '.join(unseen[:5])}")
+        return np.array([known[value] for value in cells[split]], dtype=np.int64)
+
+
+def plain_batch(modality: Modality, name: str, examples: Sequence[Example]) -> Batch:
+    """Examples of one encoder as evaluation sees them: whole samples, no augmentation."""
+    ids = torch.tensor([example.id for example in examples], dtype=torch.int64)
+    samples = [
+        modality.take(example.samples[name], Draws(0, 0, ids[row : row + 1], name), "plain")
+        for row, example in enumerate(examples)
+    ]
+    return collate(modality, samples, ids, torch.tensor([example.present[name] for example in examples]))
+
+
+def embed_batch(learner: Learner, name: str, batch: Batch) -> Tensor:
+    """(B, D) pooled features of a plain batch by the encoder that would leave, in evaluation mode."""
+    encoder = leaving_encoders(learner)[name].eval()
+    parameter = next(encoder.parameters())
+    batch = batch.to(parameter.device)
+    wide = {key: value.to(parameter.dtype) for key, value in batch.inputs.items() if value.is_floating_point()}
+    with torch.no_grad():
+        return encoder.pool(encoder(batch.with_inputs(**wide)))
+
+
+def leaving_encoders(learner: Learner) -> dict[str, Any]:
+    """The encoders that leave: what the objectives name instead of the trained ones (a teacher)."""
+    leaving: dict[str, Any] = dict(learner.encoders.items())
+    for name, objective in learner.named():
+        leaving.update(objective.exports(learner.encoders_of(name)))
+    return leaving
+
+
+def _chunks(items: Iterator[_Item], size: int) -> Iterator[list[_Item]]:
+    chunk: list[_Item] = []
+    for item in items:
+        chunk.append(item)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _ids(examples: Sequence[Example], device: torch.device) -> Tensor:
+    return torch.tensor([example.id for example in examples], dtype=torch.int64, device=device)

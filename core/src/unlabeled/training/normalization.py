@@ -1,0 +1,73 @@
+"""Batch normalisation over all rows of a step, whatever the number of processes, on any device."""
+
+import torch
+from torch import Tensor, nn
+
+from unlabeled.training.distributed import sum_with_gradient
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation (Ioffe and Szegedy, 2015, algorithm 1) with statistics of all processes.
+
+    Takes (R, C) or (R, C, *dims) and normalises each of the C channels over the rows of all processes and all dims. The
+    running statistics (variance unbiased) change only when the trainer calls `commit` after an optimizer step that was
+    taken, so that neither a repeated pass nor a skipped step counts. Without `affine` there are no scale and shift.
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(self, channels: int, *, affine: bool = True, momentum: float = 0.1, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels)) if affine else None
+        self.bias = nn.Parameter(torch.zeros(channels)) if affine else None
+        self.momentum, self.eps = momentum, eps
+        self.register_buffer("running_mean", torch.zeros(channels))
+        self.register_buffer("running_var", torch.ones(channels))
+        self._pending: list[tuple[Tensor, Tensor]] = []
+
+    def forward(self, values: Tensor) -> Tensor:
+        """(R, C, *dims) normalised; in evaluation mode by the running statistics."""
+        shape = [1, -1] + [1] * (values.ndim - 2)
+        if self.training:
+            mean, variance = self._batch_statistics(values)
+        else:
+            mean, variance = self.running_mean.to(values.dtype), self.running_var.to(values.dtype)
+        scale = torch.rsqrt(variance + self.eps)
+        if self.weight is not None and self.bias is not None:
+            scale = scale * self.weight
+            return values * scale.reshape(shape) + (self.bias - mean * scale).reshape(shape)
+        return (values - mean.reshape(shape)) * scale.reshape(shape)
+
+    def _batch_statistics(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        axes = [axis for axis in range(values.ndim) if axis != 1]
+        wide = values.to(torch.promote_types(values.dtype, torch.float32))
+        count = wide.new_full((1,), wide.numel() / wide.shape[1])
+        # Two sums, the second about the global mean: a difference of large squares would lose digits.
+        total = sum_with_gradient(torch.cat([wide.sum(axes), count]))
+        count = total[-1].detach()
+        mean = total[:-1] / count
+        centred = wide - mean.reshape([1, -1] + [1] * (wide.ndim - 2))
+        variance = sum_with_gradient(centred.square().sum(axes)) / count
+        if torch.is_grad_enabled():
+            unbiased = variance.detach() * count / (count - 1).clamp(min=1)
+            self._pending.append((mean.detach(), unbiased))
+        return mean.to(values.dtype), variance.to(values.dtype)
+
+    def commit(self) -> None:
+        """Move the running statistics by what the step's passes with gradient saw."""
+        for mean, variance in self._pending:
+            self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
+            self.running_var.lerp_(variance.to(self.running_var.dtype), self.momentum)
+        self._pending.clear()
+
+    def discard(self) -> None:
+        """Forget what was seen: the step was not taken."""
+        self._pending.clear()
+
+
+def settle(module: nn.Module, *, taken: bool) -> None:
+    """Commit or discard the pending statistics of every BatchNorm in `module`."""
+    for child in module.modules():
+        if isinstance(child, BatchNorm):
+            child.commit() if taken else child.discard()

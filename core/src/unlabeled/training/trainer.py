@@ -1,0 +1,313 @@
+"""The trainer: one loop for every objective, on accelerate."""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs
+from unlabeled_registry.hooks import Hooks
+from unlabeled_registry.registry import Registry
+
+from unlabeled.data.loader import Plan, StepBatches, load_steps
+from unlabeled.data.order import step_positions
+from unlabeled.errors import UnlabeledError
+from unlabeled.interfaces.objective import Context
+from unlabeled.recipes.resolve import ResolvedRecipe
+from unlabeled.runs.lock import make_lock
+from unlabeled.runs.run import Run
+from unlabeled.training.checkpoint import (
+    Checkpoint,
+    find_problem,
+    list_checkpoints,
+    load_checkpoint,
+    optimizer_state,
+    restore_optimizer,
+    save_checkpoint,
+)
+from unlabeled.training.distributed import gather_rows, process_count, process_index, wait_for_all
+from unlabeled.training.learner import Learner
+from unlabeled.training.monitors import find_collapse, monitor_features
+from unlabeled.training.normalization import settle
+from unlabeled.training.optimizers import build_optimizer, parameter_groups, set_learning_rate
+from unlabeled.training.progress import TrainingProgress
+from unlabeled.training.schedule import schedule_factor
+from unlabeled.training.setup import Setup, check_evaluation, fit_modalities, open_data
+from unlabeled.training.step import StepEngine, StepResult
+from unlabeled.training.trackers import Trackers
+from unlabeled.training.views import ViewBuilder
+
+Evaluate = Callable[[Setup, Learner, int], list[dict[str, Any]]]
+"""(setup, learner, step) -> the lines for evaluations.jsonl; the trainer itself knows no evaluator."""
+
+
+@dataclass
+class _State:
+    """What a run counts besides weights."""
+
+    step: int = 0
+    bad_steps: int = 0
+    bad_steps_in_a_row: int = 0
+    bad_cells: int = 0
+    samples: int = 0
+
+
+def start_accelerator(recipe: ResolvedRecipe) -> Accelerator:
+    """The accelerator of this process, as `accelerate launch` or torchrun set it up."""
+    training = recipe.recipe.training
+    if training.threads is not None:
+        torch.set_num_threads(training.threads)
+    if training.device == "cuda" and not torch.cuda.is_available():
+        raise UnlabeledError(
+            "training.device: cuda, but torch sees no GPU; `unlabeled env` shows why, or set training.device=cpu"
+        )
+    ddp = DistributedDataParallelKwargs(broadcast_buffers=False, find_unused_parameters=True)
+    return Accelerator(
+        mixed_precision="bf16" if training.precision == "bfloat16" else "no",
+        cpu=training.device == "cpu" or not torch.cuda.is_available(),
+        kwargs_handlers=[ddp],
+    )
+
+
+def prepare(recipe: ResolvedRecipe, registry: Registry, run: Run) -> Setup:
+    """Open the data and fit the modalities; the first process works, the others read what it saved."""
+    data = open_data(recipe.recipe.data, recipe, registry)
+    if "train" not in data.splits:
+        raise UnlabeledError(f"data.splits.train: missing; the data have: {', '.join(data.splits)}")
+    check_evaluation(recipe, data)
+    if process_index() == 0:
+        run.start(recipe.dump(), make_lock(recipe, registry, data))
+        modalities = fit_modalities(recipe, data, run.modalities)
+        setup = Setup(recipe, registry, data, modalities, run.modalities)
+        setup.facts(len(setup.reader(data.splits["train"])))
+    wait_for_all()
+    if process_index() != 0:
+        setup = Setup(recipe, registry, data, fit_modalities(recipe, data, run.modalities), run.modalities)
+    return setup
+
+
+class Trainer:
+    """Trains a prepared run from its newest checkpoint to its last step."""
+
+    def __init__(
+        self, setup: Setup, run: Run, accelerator: Accelerator, evaluate: Evaluate, *, quiet: bool = False
+    ) -> None:
+        self.setup, self.run, self.accelerator, self.evaluate = setup, run, accelerator, evaluate
+        self.config = setup.recipe.recipe.training
+        self.main = accelerator.is_main_process
+        self.reader = setup.reader(setup.data.splits["train"])
+        self.facts = setup.facts(len(self.reader))
+        self.learner = setup.learner(self.facts).to(accelerator.device)
+        groups = parameter_groups(self.learner, self.learner.group_overrides(), self.config.weight_decay)
+        self.optimizer = build_optimizer(groups, self.config)
+        self.views = ViewBuilder.of(setup.recipe)
+        self.plan = Plan(
+            self.config.seed,
+            self.facts.steps,
+            self.config.batch_size,
+            self.config.drop_last,
+            self.config.micro_batches,
+            process_index(),
+            process_count(),
+        )
+        self._check_shares()
+        self.state = _State()
+        self.restored_from = self._restore()
+        self.model = accelerator.prepare_model(self.learner)
+        weights = {entry.name: entry.weight for entry in setup.recipe.objectives}
+        self.engine = StepEngine(self.model, self.learner, weights, lambda: accelerator.no_sync(self.model))
+        self.progress = TrainingProgress(
+            self.facts.steps, self.state.step, self.config.batch_size, quiet=quiet or not self.main
+        )
+        self.hooks = Hooks(self.progress.say)
+        for name, package in setup.registry.packages().items():
+            self.hooks.register(name, package)
+        self.trackers = Trackers(run.folder) if self.main else None
+
+    def fit(self) -> None:
+        """Train to the last step. Steps that are not finite change nothing."""
+        if self.restored_from is not None:
+            self.progress.say(f"continuing {self.run.folder} after step {self.state.step}")
+        self._hook("run_started", run=self.run.folder, recipe=self.setup.recipe.dump(), step=self.state.step)
+        metrics: dict[str, float] = {}
+        try:
+            steps = load_steps(
+                self.reader, self.views.all_keys(), self.plan, self.state.step, self.setup.data.config.workers
+            )
+            began, logged = time.perf_counter(), self.state.step
+            for batches in steps:
+                self._quarantine(batches)
+                metrics = self._step(batches)
+                done = self.state.step
+                if self.main and (done % self.config.log_every == 0 or done == self.facts.steps):
+                    self._log(metrics, (time.perf_counter() - began) / (done - logged))
+                    began, logged = time.perf_counter(), done
+                self.progress.step(done, metrics)
+                self._hook("step_ended", run=self.run.folder, step=done, metrics=metrics)
+                last = done == self.facts.steps
+                if last or (self.config.evaluate_every and done % self.config.evaluate_every == 0):
+                    self._evaluate(done)
+                if last or done % self.config.checkpoint_every == 0:
+                    self._save()
+        finally:
+            self.progress.stop()
+            if self.trackers is not None:
+                self.trackers.close()
+        self._hook("run_ended", run=self.run.folder, step=self.state.step, metrics=metrics)
+
+    def _step(self, batches: StepBatches) -> dict[str, float]:
+        """One optimizer step: the line of metrics.jsonl it gives."""
+        step = batches.step
+        rows = self.plan.step_rows(step, len(self.reader))
+        device = self.accelerator.device
+        self.learner.train()
+        parts = [
+            self.views.build(micro, self.learner, seed=self.config.seed, step=step, device=device)
+            for micro in batches.micro_batches
+        ]
+        ids = gather_rows(torch.cat([micro.ids for micro in batches.micro_batches]).to(device), rows)
+        context = Context(step, self.facts.steps, batches.epoch, self.config.seed, ids=ids)
+        result = self.engine.gradients(parts, context, rows)
+        self._drop_frozen(context)
+        norm = self._gradient_norm()
+        rate = set_learning_rate(
+            self.optimizer, self.config.learning_rate, schedule_factor(step, self.facts.steps, self.config)
+        )
+        taken = math.isfinite(result.loss) and math.isfinite(norm)
+        if taken:
+            self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        settle(self.learner, taken=taken)
+        if taken:
+            self._after_step(result, context)
+        self._count(taken, result)
+        metrics = {"step": self.state.step, "loss": result.loss, "learning_rate": rate, "gradient_norm": norm}
+        metrics |= result.terms | result.monitors
+        if self.main and self.state.step % self.config.log_every == 0:
+            metrics |= monitor_features(result.gathered)
+        return metrics
+
+    def _after_step(self, result: StepResult, context: Context) -> None:
+        with torch.no_grad():
+            for name, objective in self.learner.named():
+                objective.after_step(
+                    result.gathered.get(name, {}),
+                    result.statistics.get(name, {}),
+                    self.learner.encoders_of(name),
+                    context,
+                )
+
+    def _count(self, taken: bool, result: StepResult) -> None:
+        state = self.state
+        state.step += 1
+        if taken:
+            state.bad_steps_in_a_row = 0
+            return
+        state.bad_steps += 1
+        state.bad_steps_in_a_row += 1
+        self.progress.say(
+            f"step {state.step}: the loss or gradient is not finite ({result.loss}); the step was skipped"
+        )
+        if state.bad_steps_in_a_row >= self.config.max_bad_steps:
+            raise UnlabeledError(
+                f"training: {state.bad_steps_in_a_row} steps in a row were not finite (the last: step {state.step}); "
+                "lower training.learning_rate, set training.clip_norm, or look for NaN in the data"
+            )
+
+    def _drop_frozen(self, context: Context) -> None:
+        for _, objective in self.learner.named():
+            prefixes = tuple(objective.frozen(context))
+            if prefixes:
+                for parameter_name, parameter in objective.named_parameters():
+                    if parameter_name.startswith(prefixes):
+                        parameter.grad = None
+
+    def _gradient_norm(self) -> float:
+        parameters = [parameter for parameter in self.learner.parameters() if parameter.grad is not None]
+        limit = self.config.clip_norm if self.config.clip_norm is not None else math.inf
+        return float(torch.nn.utils.clip_grad_norm_(parameters, limit))
+
+    def _log(self, metrics: Mapping[str, float], seconds: float) -> None:
+        self.run.append("metrics.jsonl", [metrics])
+        step = int(metrics["step"])
+        timing = {"step": step, "seconds_per_step": round(seconds, 6)}
+        timing["samples_per_second"] = round(self.config.batch_size / seconds, 3)
+        self.run.append("timings.jsonl", [timing])
+        if self.trackers is not None:
+            self.trackers.log(step, metrics)
+        for sign in find_collapse(metrics):
+            self.progress.say(f"warning: step {step}: {sign}")
+
+    def _evaluate(self, step: int) -> None:
+        if self.main:
+            lines = self.evaluate(self.setup, self.learner, step)
+            self.run.append("evaluations.jsonl", lines)
+            for line in lines:
+                self._hook("evaluation_ended", run=self.run.folder, step=step, evaluation=line)
+        wait_for_all()
+
+    def _save(self) -> None:
+        if self.main:
+            checkpoint = Checkpoint(
+                self.learner.state_dict(), optimizer_state(self.optimizer, self.learner), asdict(self.state)
+            )
+            path = save_checkpoint(self.run.checkpoints, self.state.step, checkpoint, self.config.keep_checkpoints)
+            self._hook("checkpoint_written", run=self.run.folder, step=self.state.step, checkpoint=path)
+        wait_for_all()
+
+    def _restore(self) -> str | None:
+        """Go on from the newest sound checkpoint; `UnlabeledError` where there are some and none is sound."""
+        problems = []
+        for path in reversed(list_checkpoints(self.run.checkpoints)):
+            problem = find_problem(path)
+            if problem is None:
+                checkpoint = load_checkpoint(path)
+                self.learner.load_state_dict(checkpoint.model)
+                restore_optimizer(self.optimizer, self.learner, checkpoint.optimizer)
+                self.state = _State(**checkpoint.trainer)
+                wait_for_all()
+                if self.main:
+                    self.run.cut(self.state.step)
+                return path.name
+            problems.append(problem)
+        if problems:
+            raise UnlabeledError(
+                *(f"{problem}; restore it, or remove {self.run.checkpoints} to train anew" for problem in problems)
+            )
+        wait_for_all()
+        if self.main:
+            self.run.cut(0)
+        return None
+
+    def _quarantine(self, batches: StepBatches) -> None:
+        state = self.state
+        state.samples += sum(micro.rows for micro in batches.micro_batches)
+        if not batches.bad:
+            return
+        state.bad_cells += len(batches.bad)
+        name = "quarantine.jsonl" if self.main else f"quarantine-{process_index()}.jsonl"
+        self.run.append(name, [{**asdict(bad), "step": bad.step + 1} for bad in batches.bad])
+        if state.bad_cells > max(10, self.setup.data.config.max_bad * state.samples):
+            raise UnlabeledError(
+                f"data: {state.bad_cells} of {state.samples} cells could not be decoded, more than data.max_bad="
+                f"{self.setup.data.config.max_bad} (the last: row {batches.bad[-1].id}, {batches.bad[-1].reason}); "
+                f"see {self.run.folder / name}, mend the data, or raise data.max_bad"
+            )
+
+    def _check_shares(self) -> None:
+        """Every process needs a row in every step."""
+        size = len(self.reader)
+        last = min(self.facts.steps, math.ceil(self.facts.samples / self.config.batch_size)) - 1
+        _, positions = step_positions(last, size, self.config.batch_size, self.config.drop_last)
+        if len(positions) < process_count():
+            raise UnlabeledError(
+                f"training.batch_size: a batch of {len(positions)} rows cannot be shared by {process_count()} processes; "
+                "make it larger, or set training.drop_last=true"
+            )
+
+    def _hook(self, name: str, **arguments: Any) -> None:
+        if self.main:
+            self.hooks.call(name, **arguments)

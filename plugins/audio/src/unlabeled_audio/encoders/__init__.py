@@ -1,0 +1,1 @@
+"""Sound models of transformers, cut into embed and encode."""

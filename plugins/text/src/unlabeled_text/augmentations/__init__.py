@@ -1,0 +1,1 @@
+"""Transforms and maskings of words."""

@@ -1,0 +1,1 @@
+"""Objectives that need a vocabulary."""

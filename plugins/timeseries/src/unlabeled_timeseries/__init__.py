@@ -1,0 +1,1 @@
+"""Time series for unlabeled: univariate and multivariate series of unequal length."""

@@ -1,0 +1,1 @@
+"""Random changes of series, each row by its own length and its own draws."""

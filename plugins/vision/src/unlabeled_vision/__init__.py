@@ -1,0 +1,1 @@
+"""Images: decoding, augmentations on the batch's device, and encoders from transformers."""

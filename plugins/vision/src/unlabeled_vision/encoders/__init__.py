@@ -1,0 +1,1 @@
+"""Image models of transformers, cut into embed and encode."""

@@ -1,0 +1,99 @@
+"""vision/resnet: the residual network of transformers, cut into stem and stages."""
+
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from transformers import ResNetConfig, ResNetModel
+
+from unlabeled import Batch, BatchNorm, Config, Encoded, Encoder, Modality, Tokens
+from unlabeled_vision.processor import Normalize, image_modality, save_image_processor
+
+
+class ResNetEncoderConfig(Config):
+    """Options of vision/resnet; names as in transformers' ResNetConfig.
+
+    ResNet-50: 64, [256, 512, 1024, 2048], [3, 4, 6, 3], bottleneck. ResNet-18: 64, [64, 128, 256, 512], [2, 2, 2, 2], basic.
+    """
+
+    embedding_size: int = Field(64, ge=1, description="Channels after the first convolution (7 x 7, stride 2, then pooled).")
+    hidden_sizes: tuple[int, ...] = Field((64, 128, 256), min_length=1, description="Channels of each stage; the last is the width.")
+    depths: tuple[int, ...] = Field((1, 1, 1), min_length=1, description="Blocks of each stage; every stage but the first halves the map.")
+    layer_type: Literal["basic", "bottleneck"] = Field(
+        "basic", description="Blocks of two 3 x 3 convolutions, or of three with a narrow middle (He et al., 2016, figure 5)."
+    )
+    downsample_in_first_stage: bool = Field(False, description="Halve the map in the first stage too.")
+
+    @model_validator(mode="after")
+    def _matching(self) -> "ResNetEncoderConfig":
+        if len(self.hidden_sizes) != len(self.depths):
+            raise ValueError("hidden_sizes and depths need one number for each stage, as many of one as of the other")
+        return self
+
+
+class ResNet(Encoder):
+    """Residual network (He et al., 2016). Its stages merge tokens, so objectives that work on tokens do not fit it.
+
+    Batch normalisation is core's, with statistics of all processes; weights and names are those of transformers.
+    """
+
+    Config = ResNetEncoderConfig
+    config: ResNetEncoderConfig
+    provides: ClassVar[frozenset[str]] = frozenset({"multi-resolution"})
+
+    def __init__(self, config: ResNetEncoderConfig, modality: Modality) -> None:
+        super().__init__(config, modality)
+        self.image = image_modality(modality, "vision/resnet")
+        self.width = config.hidden_sizes[-1]
+        self.model = ResNetModel(
+            ResNetConfig(
+                embedding_size=config.embedding_size,
+                hidden_sizes=list(config.hidden_sizes),
+                depths=list(config.depths),
+                layer_type=config.layer_type,
+                downsample_in_first_stage=config.downsample_in_first_stage,
+            )
+        )
+        replace_batch_norm(self.model)
+        # The channels of a pixel side by side are what fast convolutions want, on CPUs and GPUs.
+        self.model.to(memory_format=torch.channels_last)
+        self.normalize = Normalize(self.image)
+
+    def embed(self, batch: Batch) -> Tokens:
+        """The stem's map as tokens (B, N, embedding_size) with its grid."""
+        pixels = self.normalize(batch.inputs["pixel_values"]).contiguous(memory_format=torch.channels_last)
+        stem = self.model.embedder(pixels)
+        return Tokens(stem.flatten(2).transpose(1, 2), grid=tuple(stem.shape[2:]))
+
+    def encode(self, tokens: Tokens, *, keep: Tensor | None = None, layers: str | None = None) -> Encoded:
+        """The stages; values are the last map as (B, places, width)."""
+        if keep is not None:
+            raise self._lacks("drop-tokens")
+        if layers is not None:
+            raise self._lacks("layers")
+        assert tokens.grid is not None
+        stem = tokens.values.transpose(1, 2).unflatten(2, tokens.grid)
+        return Encoded(self.model.encoder(stem).last_hidden_state.flatten(2).transpose(1, 2))
+
+    def export(self, folder: Path) -> None:
+        """Write the model, with transformers' own batch normalisation, and its image processor."""
+        model = ResNetModel(self.model.config)
+        model.load_state_dict(self.model.state_dict(), strict=False)  # lacks only the unused num_batches_tracked
+        model.save_pretrained(folder)
+        save_image_processor(self.image, folder)
+
+    def restore(self, folder: Path) -> None:
+        """Read the weights of an export."""
+        state = ResNetModel.from_pretrained(folder).state_dict()
+        self.model.load_state_dict({name: state[name] for name in self.model.state_dict()})
+
+
+def replace_batch_norm(module: nn.Module) -> None:
+    """Put core's BatchNorm in place of every BatchNorm2d, under the same names."""
+    for name, child in module.named_children():
+        if isinstance(child, nn.BatchNorm2d):
+            setattr(module, name, BatchNorm(child.num_features, eps=child.eps))
+        else:
+            replace_batch_norm(child)

@@ -1,0 +1,1 @@
+"""Random changes of images: batched, each row by its own draws, on the batch's device."""

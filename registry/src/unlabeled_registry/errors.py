@@ -1,0 +1,47 @@
+"""Errors of the registry: each holds one line per problem, for a person to read."""
+
+from collections.abc import Iterable
+
+
+class RegistryError(Exception):
+    """Problems with plugins, one line each, that name the plugin, file or component and say what to do."""
+
+    def __init__(self, *problems: str) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class ManifestError(RegistryError):
+    """A manifest that cannot be used."""
+
+
+class UnknownComponent(RegistryError):
+    """No usable component answers to an id, or several do."""
+
+
+class PluginError(RegistryError):
+    """A plugin's own code failed; `plugin` is its name."""
+
+    def __init__(self, plugin: str, problem: str) -> None:
+        super().__init__(problem)
+        self.plugin = plugin
+
+
+def one_line(error: BaseException) -> str:
+    """The type and the first line of the message of `error`."""
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """`; did you mean 'x'?` for the known word closest to `word`, or nothing where none is close."""
+    from difflib import get_close_matches
+
+    close = get_close_matches(word, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def listed(words: Iterable[str]) -> str:
+    """Words as a sentence holds them: `a`, `a and b`, `a, b and c`."""
+    *head, last = words
+    return f"{', '.join(head)} and {last}" if head else last

@@ -1,0 +1,177 @@
+"""The registry: the installed plugins, their states, and their components by id."""
+
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import import_module
+from operator import attrgetter
+from types import ModuleType
+from typing import Any, Literal
+
+from unlabeled_registry.api import API_VERSION
+from unlabeled_registry.discovery import Installed, installed_plugins
+from unlabeled_registry.environment import read_disabled, write_disabled
+from unlabeled_registry.errors import PluginError, RegistryError, UnknownComponent, did_you_mean, one_line
+from unlabeled_registry.manifest import Component, Manifest, owner_of
+
+SELECTION_VARIABLE = "UNLABELED_PLUGINS"
+
+State = Literal["available", "enabled", "disabled", "incompatible", "active", "failed"]
+"""available: in an index, not installed. enabled: installed, not imported yet. active: imported. failed: broken."""
+
+
+@dataclass
+class Plugin:
+    """An installed plugin. `manifest` is None where it cannot be used; `reason` says why the plugin is not usable."""
+
+    name: str
+    version: str
+    state: State
+    reason: str
+    manifest: Manifest | None
+
+    @property
+    def owner(self) -> str:
+        """The first half of its components' full ids."""
+        return owner_of(self.name)
+
+    @property
+    def usable(self) -> bool:
+        """Whether its components can be found."""
+        return self.state in ("enabled", "active")
+
+    @property
+    def components(self) -> tuple[Component, ...]:
+        """What its manifest provides, usable or not."""
+        return self.manifest.components if self.manifest else ()
+
+
+class Registry:
+    """Installed plugins by name. Finding and listing run no plugin code; `load` imports the one that is asked for."""
+
+    def __init__(self, plugins: Iterable[Plugin]) -> None:
+        self.plugins = tuple(sorted(plugins, key=lambda plugin: plugin.name))
+
+    def plugin(self, name: str) -> Plugin:
+        """The plugin of this name, with or without `unlabeled-`; `RegistryError` where none is installed."""
+        for plugin in self.plugins:
+            if name in (plugin.name, plugin.owner):
+                return plugin
+        known = [plugin.name for plugin in self.plugins] + [plugin.owner for plugin in self.plugins]
+        raise RegistryError(
+            f"no plugin {name!r} is installed{did_you_mean(name, known) or '; `unlabeled plugins list` names all'}"
+        )
+
+    def components(self, kind: str | None = None) -> tuple[Component, ...]:
+        """Components of the usable plugins, by kind and full id."""
+        found = [component for plugin in self.plugins if plugin.usable for component in plugin.components]
+        chosen = [component for component in found if kind in (None, component.kind)]
+        return tuple(sorted(chosen, key=lambda component: (component.kind, component.id)))
+
+    def find(self, kind: str, id: str) -> Component:
+        """The component with this full id, or short id where one owner has it; `UnknownComponent` otherwise."""
+        named = [component for component in self.components() if id in (component.id, component.name)]
+        matches = [component for component in named if component.kind == kind]
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            names = ", ".join(component.id for component in matches)
+            raise UnknownComponent(f"{kind} {id!r} is provided by several plugins; write one of: {names}")
+        for plugin in self.plugins:
+            owned = id.startswith(f"{plugin.owner}/") or (kind, id) in {(p.kind, p.name) for p in plugin.components}
+            if owned and not plugin.usable:
+                raise UnknownComponent(f"{kind} {id!r} belongs to plugin {_unusable(plugin)}")
+        if named:
+            raise UnknownComponent(f"{named[0].id!r} is of kind {named[0].kind!r}; here a {kind!r} is needed")
+        raise UnknownComponent(f"unknown {kind} {id!r}{self._instead(kind, id)}")
+
+    def load(self, component: Component) -> Any:
+        """Import the object of a component; `PluginError` where the plugin's own code fails, whatever it raises."""
+        plugin = self.plugin(component.plugin)
+        if not plugin.usable:
+            raise PluginError(plugin.name, f"{component.kind} {component.id!r}: plugin {_unusable(plugin)}")
+        module, _, attribute = component.object.partition(":")
+        try:
+            loaded = attrgetter(attribute)(import_module(module))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # SystemExit too: a plugin must not end the command
+            plugin.state, plugin.reason = "failed", f"loading {component.kind} {component.id!r}: {one_line(error)}"
+            raise PluginError(plugin.name, f"plugin {_unusable(plugin)}") from error
+        plugin.state = "active"
+        return loaded
+
+    def read(self, component: Component) -> str:
+        """The text of a recipe's file; `RegistryError` where it cannot be read."""
+        manifest = self.plugin(component.plugin).manifest
+        path = component.object.partition(":")[2]
+        if manifest is None or component.kind != "recipe":
+            raise RegistryError(f"{component.kind} {component.id!r} is no recipe that can be read")
+        file = manifest.path.parent / path
+        try:
+            return file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RegistryError(f"recipe {component.id!r}: {file} cannot be read: {one_line(error)}") from None
+
+    def packages(self) -> dict[str, ModuleType]:
+        """The imported package of each active plugin by the plugin's name: where its hooks are."""
+        return {
+            plugin.name: sys.modules[plugin.manifest.package]
+            for plugin in self.plugins
+            if plugin.state == "active" and plugin.manifest
+        }
+
+    def enable(self, name: str) -> None:
+        """Let this environment use a plugin again."""
+        write_disabled(read_disabled() - {self.plugin(name).name})
+
+    def disable(self, name: str) -> None:
+        """Keep this environment from using a plugin."""
+        write_disabled(read_disabled() | {self.plugin(name).name})
+
+    def _instead(self, kind: str, id: str) -> str:
+        known = {name: part.id for part in self.components(kind) for name in (part.name, part.id)}
+        if hint := did_you_mean(id, known):
+            return hint
+        if broken := [plugin.name for plugin in self.plugins if plugin.manifest is None]:
+            return f"; it may belong to a plugin whose manifest cannot be read: {', '.join(broken)}"
+        return f"; `unlabeled components --kind {kind}` lists what is installed"
+
+
+def discover() -> Registry:
+    """The plugins that are installed, read from their manifests; no plugin is imported."""
+    installed, disabled, selected = installed_plugins(), read_disabled(), _selected()
+    registry = Registry(_plugin(item, disabled, selected) for item in installed)
+    for name in selected or ():
+        try:
+            registry.plugin(name)
+        except RegistryError as error:
+            raise RegistryError(f"{SELECTION_VARIABLE}: {error.problems[0]}") from None
+    return registry
+
+
+def _selected() -> frozenset[str] | None:
+    """The plugins that the environment variable names, and no others; None where it is not set."""
+    names = os.environ.get(SELECTION_VARIABLE)
+    return None if names is None else frozenset(name.strip() for name in names.split(",") if name.strip())
+
+
+def _plugin(item: Installed, disabled: frozenset[str], selected: frozenset[str] | None) -> Plugin:
+    state: State = "enabled"
+    reason = ""
+    if item.name in disabled:
+        state, reason = "disabled", f"`unlabeled plugins enable {item.name}` allows it again"
+    elif selected is not None and not selected & {item.name, owner_of(item.name)}:
+        state, reason = "disabled", f"{SELECTION_VARIABLE} does not name it"
+    elif item.manifest is None:
+        state, reason = "failed", "; ".join(item.problems)
+    elif not item.manifest.compatible:
+        state = "incompatible"
+        reason = f"it needs interfaces {item.manifest.api}, and these are {API_VERSION}; install a release that fits"
+    return Plugin(item.name, item.version, state, reason, item.manifest)
+
+
+def _unusable(plugin: Plugin) -> str:
+    cure = "; upgrade or uninstall it" if plugin.state == "failed" else ""
+    return f"{plugin.name!r}, which is {plugin.state}: {plugin.reason}{cure}"

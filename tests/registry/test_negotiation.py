@@ -1,0 +1,108 @@
+from unlabeled_registry.manifest import Component
+from unlabeled_registry.negotiation import Cell, matrix, negotiate
+
+
+def part(kind: str, id: str, **values: object) -> Component:
+    owner, _, name = id.partition("/")
+    return Component(kind, id, name, owner, f"unlabeled-{owner}", "package:Part", "A part", **values)  # type: ignore[arg-type]
+
+
+IMAGE = part("modality", "vision/image", encoder="vision/vit")
+TEXT = part("modality", "text/text", encoder="text/bert")
+RESNET = part("encoder", "vision/resnet", modalities=("vision/image",))
+VIT = part("encoder", "vision/vit", modalities=("vision/image",), provides=("tokens", "drop-tokens", "patches"))
+BERT = part("encoder", "text/bert", modalities=("text/text",), provides=("tokens", "vocabulary"))
+GPT = part("encoder", "text/gpt", modalities=("text/text",), provides=("tokens", "causal"))
+PATCH = part("encoder", "standard/patch", provides=("tokens", "mask-token"))
+SIMCLR = part("objective", "standard/simclr")
+MAE = part("objective", "standard/mae", requires=("tokens", "drop-tokens", "patches"))
+MLM = part("objective", "text/mlm", requires=("tokens", "vocabulary"))
+CLIP = part("objective", "crossmodal/clip", requires=("paired",))
+ALL = (IMAGE, TEXT, RESNET, VIT, BERT, GPT, SIMCLR, MAE, MLM, CLIP)
+
+
+def cell(components: tuple[Component, ...], objective: Component, modality: Component) -> Cell:
+    (found,) = (c for c in matrix(components) if (c.objective, c.modality) == (objective.id, modality.id))
+    return found
+
+
+class TestNegotiate:
+    def test_all_is_there(self) -> None:
+        verdict = negotiate(MAE, VIT)
+        assert (verdict.runs, verdict.missing, verdict.reason) == (True, (), "with vision/vit")
+
+    def test_all_that_is_missing_is_named_in_the_order_of_the_objective(self) -> None:
+        verdict = negotiate(MAE, BERT)
+        assert (verdict.runs, verdict.missing) == (False, ("drop-tokens", "patches"))
+        assert verdict.reason == (
+            "standard/mae requires drop-tokens and patches, which text/bert lacks; choose another encoder"
+        )
+
+    def test_a_pair_is_the_recipes_to_provide(self) -> None:
+        verdict = negotiate(CLIP, RESNET)
+        assert (verdict.runs, verdict.reason) == (True, "with vision/resnet, with a second modality")
+
+
+class TestMatrix:
+    def test_every_objective_on_every_modality(self) -> None:
+        cells = matrix(ALL)
+        assert [(c.objective, c.modality) for c in cells] == [
+            (objective, modality)
+            for objective in ("crossmodal/clip", "standard/mae", "standard/simclr", "text/mlm")
+            for modality in ("text/text", "vision/image")
+        ]
+        assert matrix(reversed(ALL)) == cells
+
+    def test_the_default_encoder_is_preferred(self) -> None:
+        assert cell(ALL, SIMCLR, IMAGE) == Cell(
+            "standard/simclr", "vision/image", True, "with vision/vit", "vision/vit"
+        )
+
+    def test_another_encoder_where_the_default_one_does_not_fit(self) -> None:
+        lm = part("objective", "text/lm", requires=("causal",))
+        assert cell((*ALL, lm), lm, TEXT).encoder == "text/gpt"
+
+    def test_a_modalitys_own_encoder_is_preferred_to_a_general_one(self) -> None:
+        masked = part("objective", "standard/masked", requires=("tokens",))
+        own = part("encoder", "zoo/own", modalities=("vision/image",), provides=("tokens",))
+        image = part("modality", "vision/image", encoder="vision/gone")
+        assert cell((image, own, PATCH, masked), masked, image).encoder == "zoo/own"
+
+    def test_a_general_encoder_takes_every_modality(self) -> None:
+        masked = part("objective", "standard/masked", requires=("mask-token",))
+        assert [c.encoder for c in matrix((*ALL, PATCH, masked)) if c.objective == masked.id] == [PATCH.id, PATCH.id]
+
+    def test_a_pair(self) -> None:
+        assert cell(ALL, CLIP, TEXT) == Cell(
+            "crossmodal/clip", "text/text", True, "with a second modality", "text/bert"
+        )
+
+    def test_no_encoder_has_it_and_one_elsewhere_does(self) -> None:
+        found = cell(ALL, MAE, TEXT)
+        assert (found.runs, found.encoder) == (False, None)
+        assert found.reason == (
+            "no encoder of text/text provides drop-tokens and patches; "
+            "install or write one that does (as vision/vit does)"
+        )
+
+    def test_no_encoder_has_it_at_all(self) -> None:
+        dense = part("objective", "standard/dense", requires=("multi-resolution",))
+        assert cell((*ALL, dense), dense, IMAGE).reason == (
+            "no encoder of vision/image provides multi-resolution; install or write one that does"
+        )
+
+    def test_each_is_there_but_not_in_one_encoder(self) -> None:
+        both = part("objective", "text/both", requires=("vocabulary", "causal"))
+        assert cell((*ALL, both), both, TEXT).reason == (
+            "no encoder of text/text provides vocabulary and causal together; install or write one that does"
+        )
+
+    def test_a_modality_without_encoders(self) -> None:
+        sound = part("modality", "audio/waveform", encoder="audio/wav2vec2")
+        assert cell((*ALL, sound), SIMCLR, sound).reason == (
+            "audio/waveform has no encoder; install or write one that takes it"
+        )
+
+    def test_equal_causes_have_equal_reasons(self) -> None:
+        first, second = (part("objective", id, requires=("branches",)) for id in ("a/one", "b/two"))
+        assert cell((*ALL, first), first, TEXT).reason == cell((*ALL, second), second, TEXT).reason
