@@ -89,7 +89,7 @@ class Spread(Objective):
     """Pulls views together and rows apart."""
 
     views = (ViewSpec(count=2),)
-    gathers = ("first", "second")
+    gathers: tuple[str, ...] = ("first", "second")
 
     def __init__(self, encoder: Encoder) -> None:
         super().__init__(Config(), {"encoder": encoder}, Facts(100, 5, 10, 1.0))

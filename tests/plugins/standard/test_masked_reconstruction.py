@@ -2,13 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 from unlabeled_standard.encoders.patch import Patch
 from unlabeled_standard.maskings import RandomMasking, RandomMaskingConfig
-from unlabeled_standard.objectives.masked_reconstruction import MaskedReconstruction, MaskedReconstructionConfig
+from unlabeled_standard.objectives.masked_reconstruction import (
+    Decoder,
+    MaskedReconstruction,
+    MaskedReconstructionConfig,
+)
 from unlabeled_standard.positions import sincos_positions
 
 from unlabeled import Draws, Facts, View
@@ -19,7 +24,7 @@ Values = Callable[..., Tensor]
 FACTS = Facts(samples=100, batch_size=6, steps=10, epochs=1.0)
 
 
-def config(**options: object) -> MaskedReconstructionConfig:
+def config(**options: Any) -> MaskedReconstructionConfig:
     return MaskedReconstructionConfig(**{"width": 8, "layers": 2, "heads": 2, **options})
 
 
@@ -50,6 +55,7 @@ def test_loss_is_the_masked_autoencoders(
     view = masked_view(encoder, random_values(4, 3, 6, 8).double(), ratio=0.75)
     objective = MaskedReconstruction(config(channels=channels), {"array": encoder}, FACTS).double()
     decoder = objective.decoders["array"]
+    assert isinstance(decoder, Decoder)
     positions = sincos_positions((3, 4), 8).double()
     tokens = encoder.embed(view)
     total, count = torch.zeros((), dtype=torch.float64), 0
@@ -82,8 +88,9 @@ def test_loss_is_the_masked_autoencoders(
 def test_predicting_the_mean_costs_one(build_patch: Build, random_values: Values) -> None:
     encoder = build_patch((3, 16, 16), patch=8)
     objective = MaskedReconstruction(config(), {"array": encoder}, FACTS)
-    with torch.no_grad():
-        objective.decoders["array"].output.weight.zero_()
+    decoder = objective.decoders["array"]
+    assert isinstance(decoder, Decoder)
+    torch.nn.init.zeros_(decoder.output.weight)
     view = masked_view(encoder, random_values(6, 3, 16, 16))
     assert float(take_step(objective, [view], {"array": encoder}).loss.detach()) == pytest.approx(1.0, abs=0.01)
 

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from unlabeled_standard.encoders.patch import Patch
+from unlabeled_standard.encoders.patch import Patch, PatchConfig
 
+from unlabeled import Config, Modality, Sample
 from unlabeled.testing import check_encoder, check_export, make_view
 
 Build = Callable[..., Patch]
@@ -53,6 +54,33 @@ def test_kept_tokens_see_only_each_other(build_patch: Build, random_values: Valu
     first = encoder.encode(encoder.embed(make_view({"values": values})), keep=keep)
     other = encoder.encode(encoder.embed(make_view({"values": changed})), keep=keep)
     assert torch.equal(first.values, other.values)
+
+
+def test_channels_may_lie_elsewhere(random_values: Values) -> None:
+    class Frames(Modality):
+        input_name = "values"
+
+        @property
+        def input_shape(self) -> tuple[int, ...]:
+            return (4, 3, 6)
+
+        def decode(self, cell: Any) -> Sample:
+            return {"values": cell}
+
+    class Last(Frames):
+        channel_axis = 3
+
+    class Missing(Frames):
+        channel_axis = None
+
+    config = PatchConfig(patch=(2, 3), width=8, layers=1, heads=2)
+    view = make_view({"values": random_values(3, 4, 3, 6)})
+    last = Patch(config, Last(Config()))
+    check_encoder(last, view)
+    assert last.layout(view).grid == (2, 1)
+    missing = Patch(PatchConfig(patch=(2, 3, 2), width=8, layers=1, heads=2), Missing(Config()))
+    check_encoder(missing, view)
+    assert missing.layout(view).grid == (2, 1, 3)
 
 
 def test_wrong_options_are_told(build_patch: Build) -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 from unlabeled_standard.encoders.patch import Patch
+from unlabeled_standard.networks import Projector
 from unlabeled_standard.objectives.simclr import SimCLR, SimCLRConfig
 
 from unlabeled import Facts, View
@@ -43,11 +44,13 @@ def test_loss_is_equation_1(build_patch: Build, random_values: Values) -> None:
     encoder = build_patch((3, 4, 4)).double()
     views = [view.with_inputs(values=view.inputs["values"].double()) for view in two_views(random_values, "left", 0)]
     objective = SimCLR(SimCLRConfig(temperature=0.3), {"left": encoder}, FACTS).double()
+    projector = objective.projectors["left"]
+    assert isinstance(projector, Projector)
     pooled = torch.cat([encoder.pool(encoder(view)) for view in views])
-    hidden = pooled @ objective.projectors["left"].hidden.weight.T
+    hidden = pooled @ projector.hidden.weight.T
     centred = hidden - hidden.mean(dim=0)
     normed = (centred / (centred.square().mean(dim=0) + 1e-5).sqrt()).relu()
-    projected = torch.nn.functional.normalize(objective.projectors["left"].output(normed), dim=1)
+    projected = torch.nn.functional.normalize(projector.output(normed), dim=1)
     losses = []
     for i in range(12):
         similarity = projected @ projected[i] / 0.3

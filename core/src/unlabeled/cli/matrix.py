@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import click
@@ -44,8 +45,7 @@ def print_matrix(cells: Sequence[Cell], width: int) -> None:
         _print_table(("", *(headings[modality] for modality in group)), rows)
         click.echo()
     for number, reason in enumerate(reasons, start=1):
-        text = click.wrap_text(reason, width=width, initial_indent=f"{number:>3}  ", subsequent_indent="     ")
-        click.echo(text)
+        click.echo(textwrap.fill(f"{number:>3}  {reason}", width, subsequent_indent="     ", break_on_hyphens=False))
 
 
 def _is_noted(cell: Cell) -> bool:

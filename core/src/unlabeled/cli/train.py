@@ -6,7 +6,13 @@ import click
 @click.command()
 @click.argument("recipe")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option("--run", "folder", type=click.Path(), help="Run folder; default: runs/NAME-HASH of the recipe.")
+@click.option(
+    "--run",
+    "--run-folder",
+    "folder",
+    type=click.Path(),
+    help="Run folder; default: runs/NAME-HASH of the recipe. Under torchrun write --run-folder.",
+)
 @click.option(
     "--dry-run", is_flag=True, help="Check everything, print the resolved recipe and what a step does; train nothing."
 )
@@ -17,8 +23,10 @@ def train(recipe: str, overrides: tuple[str, ...], folder: str | None, dry_run: 
     """
     from unlabeled.runs.api import train as run_recipe
     from unlabeled.runs.dry_run import describe_recipe
+    from unlabeled.training.distributed import leave
 
     if dry_run:
         click.echo(describe_recipe(recipe, overrides), nl=False)
     else:
         run_recipe(recipe, overrides, run=folder)
+        leave()

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from pydantic import BaseModel
@@ -74,6 +74,12 @@ class Encoder(nn.Module, ABC):
     def vocabulary_logits(self, values: Tensor) -> Tensor:
         """(M, V) logits over the vocabulary of encoded tokens (M, D), through the model's own head (capability `vocabulary`)."""
         raise self._lacks("vocabulary")
+
+    def transformers_model(self) -> Any | None:
+        """The transformers model whose `pooler_output` (B, D) is what `pool` gives, where there is one; joint exports of
+        several encoders are built from such models.
+        """
+        return None
 
     def export(self, folder: Path) -> None:
         """Write a checkpoint and its processor as transformers would, so that AutoModel and AutoProcessor load them.

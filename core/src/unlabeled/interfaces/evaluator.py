@@ -14,8 +14,10 @@ from unlabeled.interfaces.modality import Config
 class Subject(Protocol):
     """One way to turn samples into features: the trained encoders, the same ones untrained, or raw features."""
 
-    name: str
-    """`trained`, `untrained` or `raw`."""
+    @property
+    def name(self) -> str:
+        """`trained`, `untrained` or `raw`."""
+        ...
 
     def features(self, split: str, encoder: str, *, projected: bool = False) -> np.ndarray:
         """(n, D) float32 of every sample of a split, in order. projected: in the objective's space of comparison.
@@ -32,10 +34,15 @@ class Subject(Protocol):
 class EvaluationData(Protocol):
     """The labels and names that belong to the features."""
 
-    splits: Mapping[str, int]
-    """Split -> number of samples."""
-    encoders: Sequence[str]
-    """Names of the run's encoders, in the recipe's order."""
+    @property
+    def splits(self) -> Mapping[str, int]:
+        """Split -> number of samples."""
+        ...
+
+    @property
+    def encoders(self) -> Sequence[str]:
+        """Names of the run's encoders, in the recipe's order."""
+        ...
 
     def column(self, split: str, name: str) -> Sequence[Any]:
         """Every cell of a column, in the order of the features."""

@@ -37,6 +37,8 @@ class Modality(ABC):
     """Column types (see `Source.columns`) this modality reads; the first fitting column is used unless the recipe names one."""
     input_name: ClassVar[str] = "pixel_values"
     """Name of the main input, as the encoder's forward calls it; what generic encoders and augmentations work on."""
+    channel_axis: ClassVar[int | None] = 1
+    """Axis of the main input (rows are axis 0) that holds its channels; None where it has none (a waveform)."""
     extras: ClassVar[tuple[str, ...]] = ()
     """Collated names that belong in `Batch.extra` and not in the encoder's inputs."""
     cached: ClassVar[bool] = False

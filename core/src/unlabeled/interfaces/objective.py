@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import ClassVar
 
 import torch
@@ -165,7 +166,7 @@ class Objective(nn.Module, ABC):
         """Which encoders leave (a teacher instead of the student). Default: the trained ones."""
         return encoders
 
-    def export(self, folder: "object", encoders: Mapping[str, Encoder]) -> Sequence[str]:
+    def export(self, folder: Path, encoders: Mapping[str, Encoder]) -> Sequence[str]:
         """Write what this objective adds to an export (a joint model of several encoders); names of what was written."""
         return ()
 

@@ -55,7 +55,6 @@ def train(
             lines = folder.read("evaluations.jsonl")
             print_evaluations([line for line in lines if line["step"] == trainer.state.step], console)
             console.print(f"run: {folder.folder}   exports: {folder.exports}", highlight=False, soft_wrap=True)
-    accelerator.end_training()
     return folder
 
 

@@ -61,3 +61,9 @@ def wait_for_all() -> None:
     """Return when every process has come here."""
     if process_count() > 1:
         dist.barrier()
+
+
+def leave() -> None:
+    """Take this process out of its group, at the end of a command."""
+    if process_count() > 1:
+        dist.destroy_process_group()

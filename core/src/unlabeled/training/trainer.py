@@ -1,6 +1,7 @@
 """The trainer: one loop for every objective, on accelerate."""
 
 import math
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -63,6 +64,11 @@ def start_accelerator(recipe: ResolvedRecipe) -> Accelerator:
     if training.device == "cuda" and not torch.cuda.is_available():
         raise UnlabeledError(
             "training.device: cuda, but torch sees no GPU; `unlabeled env` shows why, or set training.device=cpu"
+        )
+    if os.environ.get("ACCELERATE_USE_CPU", "").lower() == "true" and "MASTER_ADDR" in os.environ and "WORLD_SIZE" not in os.environ:
+        raise UnlabeledError(
+            "accelerate launch --cpu starts one process, however many were asked for; write "
+            "accelerate launch --multi_gpu --num_processes N (works on CPU too), or torchrun --nproc-per-node N"
         )
     ddp = DistributedDataParallelKwargs(broadcast_buffers=False, find_unused_parameters=True)
     return Accelerator(

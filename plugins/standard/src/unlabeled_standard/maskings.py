@@ -13,6 +13,8 @@ Ratio = Annotated[float, Field(gt=0, lt=1)]
 
 
 class RandomMaskingConfig(Config):
+    """Options of random masking."""
+
     ratio: Ratio = Field(default=0.75, description="share of the maskable tokens that is chosen (MAE: 0.75)")
     cell: Annotated[int, Field(ge=1)] = Field(
         default=1, description="tokens along each axis that are chosen together (SimMIM: 32 // patch size)"
@@ -41,6 +43,8 @@ class RandomMasking(Masking):
 
 
 class BlockMaskingConfig(Config):
+    """Options of block masking."""
+
     ratio: Ratio = Field(default=0.4, description="share of the maskable tokens that is chosen (BEiT: 0.4)")
     min_block: Annotated[int, Field(ge=1)] = Field(default=16, description="fewest tokens of a block (BEiT: 16)")
     min_aspect: Annotated[float, Field(gt=0, le=1)] = Field(
@@ -98,6 +102,8 @@ class BlockMasking(Masking):
 
 
 class SpanMaskingConfig(Config):
+    """Options of span masking."""
+
     probability: Annotated[float, Field(gt=0, le=1)] = Field(
         default=0.65,
         description="number of spans times their length over the tokens; spans overlap (wav2vec 2.0: 0.65)",

@@ -113,9 +113,10 @@ class Text(Modality):
         if role == "plain":
             start, end = 0, int(ends[0] if self.config.evaluate_with == "first" else ends[-1])
         else:
-            text = int(draws("text").integers(0, len(ends)))
+            text = int(draws("text").integers(0, len(ends))) if len(ends) > 1 else 0
             start, end = int(ends[text - 1]) if text else 0, int(ends[text])
-            start += int(draws("window").integers(0, max(end - start - room, 0) + 1))
+            if end - start > room:
+                start += int(draws("window").integers(0, end - start - room + 1))
         end = min(end, start + room)
         first, last = self.tokenizer.cls_token_id, self.tokenizer.sep_token_id
         return {
@@ -124,7 +125,7 @@ class Text(Modality):
         }
 
     def collate(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
-        """`input_ids`, `words` (B, L) int64, padded on the right to the longest; `attention_mask` (B, L) int64 where any is padded."""
+        """`input_ids`, `words` (B, L) int64, padded on the right; `attention_mask` (B, L) int64 where any row is padded."""
         fill = {"input_ids": int(self.tokenizer.pad_token_id), "words": NO_WORD}
         batch = {name: _padded([sample[name] for sample in samples], value) for name, value in fill.items()}
         lengths = torch.tensor([len(sample["input_ids"]) for sample in samples])
@@ -158,6 +159,7 @@ class Text(Modality):
         config = self.config
         if config.tokenizer is not None:
             self._tokenizer = load_tokenizer(config.tokenizer)
+            self._tokenizer.model_max_length = config.max_length
             return
         texts = list(_first(readable_texts(cells), config.training_characters))
         if not any(text.strip() for text in texts):
@@ -167,7 +169,7 @@ class Text(Modality):
         )
 
     def pack(self, cells: Iterable[Any]) -> Iterator[Sample] | None:
-        """Blocks [CLS] + max_length - 1 tokens of the corpus, a [SEP] after each text; only the last may be shorter."""
+        """Blocks [CLS] + max_length - 1 tokens of the corpus, a [SEP] after each text; the last may be shorter."""
         return self._blocks(readable_texts(cells)) if self.config.pack else None
 
     def save(self, folder: Path) -> None:
@@ -197,7 +199,8 @@ class Text(Modality):
         separator = np.array([self.tokenizer.sep_token_id], dtype=np.int32), np.array([NO_WORD], dtype=np.int32)
         ids = words = np.empty(0, dtype=np.int32)
         while chunk := list(islice(texts, _TEXTS_AT_ONCE)):
-            pieces = [part for encoding in self._encode(chunk) for part in (self._pieces(encoding), separator)]
+            written = [encoding for encoding in self._encode(chunk) if len(encoding)]
+            pieces = [part for encoding in written for part in (self._pieces(encoding), separator)]
             ids, words = _joined([(ids, words), *pieces])
             whole = len(ids) - len(ids) % size
             for start in range(0, whole, size):

@@ -13,7 +13,6 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 ROLES = {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
 NEEDED = ("pad_token", "cls_token", "sep_token", "mask_token")
-# Characters of the WordPiece alphabet, as BERT's multilingual vocabularies keep; rarer ones become [UNK].
 ALPHABET = 1000
 
 
@@ -80,8 +79,11 @@ def _read_file(path: Path) -> PreTrainedTokenizerFast:
 
 
 def _train_wordpiece(texts: Sequence[str], size: int, lowercase: bool) -> Tokenizer:
-    """WordPiece over BERT's words. The alphabet is given in order, since the trainer numbers the pieces it finds itself
-    in the order of a hash table, and breaks ties between pairs by these numbers."""
+    """WordPiece over BERT's words; characters beyond the thousand most frequent ones become [UNK].
+
+    The alphabet is handed to the trainer in order: the pieces that it finds itself it would number in the order of a hash
+    table, and these numbers decide between equally frequent pairs.
+    """
     normalizer = normalizers.BertNormalizer(lowercase=lowercase)
     words = pre_tokenizers.BertPreTokenizer()
     counts: Counter[str] = Counter()

@@ -25,7 +25,8 @@ class SeriesConfig(Config):
         None, ge=2, description="Steps every batch is padded to; None: those of the longest training series"
     )
     missing: Literal["error", "interpolate"] = Field(
-        "error", description="What to do with NaN: quarantine the series, or interpolate each channel linearly over time"
+        "error",
+        description="What to do with NaN: quarantine the series, or interpolate each channel linearly over time",
     )
     normalization: Literal["none", "series", "dataset"] = Field(
         "dataset",
@@ -63,7 +64,8 @@ class Series(Modality):
         values = self._read(cell)
         if self.channels is not None and values.shape[1] != self.channels:
             raise ValueError(f"series has {values.shape[1]} channels, the training data have {self.channels}")
-        normalized = self._normalize(values).astype(np.float32)
+        with np.errstate(over="ignore"):
+            normalized = self._normalize(values).astype(np.float32)
         if not np.isfinite(normalized).all():
             raise ValueError("series has values too large for float32")
         return {"past_values": normalized}
@@ -129,7 +131,12 @@ class Series(Modality):
         """Write series.json: channels, length, mean and std of each channel."""
         if self.mean is None or self.std is None:
             raise ValueError("timeseries/series: nothing to save before fit")
-        learned = {"channels": self.channels, "length": self.length, "mean": self.mean.tolist(), "std": self.std.tolist()}
+        learned = {
+            "channels": self.channels,
+            "length": self.length,
+            "mean": self.mean.tolist(),
+            "std": self.std.tolist(),
+        }
         (folder / FILE_NAME).write_text(json.dumps(learned, indent=2) + "\n", encoding="utf-8")
 
     def restore(self, folder: Path) -> None:

@@ -3,7 +3,9 @@
 import numpy as np
 
 _HEIGHT, _WIDTH, _MARGIN = 96, 192, 4
-_COLOURS = np.array([[31, 119, 180], [214, 39, 40], [44, 160, 44], [148, 103, 189], [255, 127, 14], [90, 90, 90]], np.uint8)
+_COLOURS = np.array(
+    [[31, 119, 180], [214, 39, 40], [44, 160, 44], [148, 103, 189], [255, 127, 14], [90, 90, 90]], np.uint8
+)
 
 
 def draw_curves(values: np.ndarray) -> np.ndarray:

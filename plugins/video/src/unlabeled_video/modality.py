@@ -12,6 +12,8 @@ from torch.nn.functional import adaptive_avg_pool2d
 from unlabeled import Batch, Config, Draws, Modality, Sample
 from unlabeled_video.decoding import Frames, read_frames
 
+Color = tuple[float, float, float]
+
 
 class VideoConfig(Config):
     """Options of `video/video`."""
@@ -24,6 +26,8 @@ class VideoConfig(Config):
         ge=1,
         description="frames kept of a video, from its start, in max_frames * size * size * 3 bytes; split longer videos",
     )
+    mean: Color = Field((0.5, 0.5, 0.5), description="of red, green and blue in [0, 1], subtracted before the encoder")
+    std: Color = Field((0.5, 0.5, 0.5), description="of red, green and blue, divided by after that")
 
 
 class Video(Modality):
@@ -41,7 +45,7 @@ class Video(Modality):
     cached: ClassVar[bool] = True
 
     @property
-    def input_shape(self) -> tuple[int, ...]:
+    def input_shape(self) -> tuple[int, int, int, int]:
         """(T, 3, H, W)."""
         return (self.config.frames, 3, self.config.size, self.config.size)
 
@@ -80,8 +84,8 @@ class Video(Modality):
         return adaptive_avg_pool2d(frames, side).reshape(batch.rows, -1)
 
     def blank(self) -> Sample:
-        """One black frame."""
-        return {"frames": np.zeros((1, self.config.size, self.config.size, 3), dtype=np.uint8)}
+        """One grey frame."""
+        return {"frames": np.full((1, self.config.size, self.config.size, 3), 128, dtype=np.uint8)}
 
     def show(self, sample: Sample) -> Frames:
         """(H, W', 3): up to eight frames side by side, evenly spaced."""

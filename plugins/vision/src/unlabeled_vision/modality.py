@@ -1,7 +1,7 @@
 """vision/image: pictures on a square canvas."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, cast
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -16,7 +16,9 @@ from unlabeled_vision.pipelines import pipelines
 RESAMPLE = {"bilinear": Pillow.Resampling.BILINEAR, "bicubic": Pillow.Resampling.BICUBIC}
 RAW_SIZE = 32
 THINNEST = 100  # longer side in shorter sides; more is no picture, and would be resized to a huge strip
-Color = tuple[float, float, float]
+Mean = tuple[float, float, float]
+Deviation = Annotated[float, Field(gt=0)]
+Level = Annotated[int, Field(ge=0, le=255)]
 
 
 class ImageConfig(Config):
@@ -24,14 +26,21 @@ class ImageConfig(Config):
 
     size: int = Field(32, ge=8, description="Side of the square canvas in pixels.")
     fit: Literal["crop", "stretch"] = Field(
-        "crop", description="crop: the shorter side fills the canvas, then its centre is cut out; stretch: both sides are resized."
+        "crop",
+        description="crop: the shorter side fills the canvas, then its centre is cut out; stretch: both sides are resized.",
     )
     resample: Literal["bilinear", "bicubic"] = Field("bicubic", description="How pixels are interpolated.")
-    background: tuple[int, int, int] = Field((255, 255, 255), description="Colour behind transparent pixels, 0 to 255.")
-    mean: Color = Field((0.5, 0.5, 0.5), description="Subtracted from each channel in [0, 1] before the encoder.")
-    std: Color = Field((0.5, 0.5, 0.5), description="Each channel is divided by it, after the mean is subtracted.")
+    background: tuple[Level, Level, Level] = Field(
+        (255, 255, 255), description="Colour behind transparent pixels, 0 to 255."
+    )
+    mean: Mean = Field((0.5, 0.5, 0.5), description="Subtracted from each channel in [0, 1] before the encoder.")
+    std: tuple[Deviation, Deviation, Deviation] = Field(
+        (0.5, 0.5, 0.5), description="Each channel is divided by it, after the mean is subtracted."
+    )
     local_size: int | None = Field(
-        None, ge=8, description="Side of local crops; default 96/224 of `size` (DINO: Caron et al., 2021), as multiple of 16."
+        None,
+        ge=8,
+        description="Side of local crops; default 96/224 of `size` (DINO: Caron et al., 2021), as multiple of 16.",
     )
 
 
@@ -79,7 +88,7 @@ class Image(Modality):
 
     def show(self, sample: Sample) -> np.ndarray:
         """(H, W, 3) uint8."""
-        return cast(np.ndarray, sample["pixel_values"].transpose(1, 2, 0))
+        return sample["pixel_values"].transpose(1, 2, 0)
 
 
 def _on_canvas(image: Pillow.Image, config: ImageConfig) -> Pillow.Image:

@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from unlabeled import Batch, Config, Encoded, Encoder, Layout, Modality, Tokens, gather_tokens
+from unlabeled_standard.example import example_batch
 from unlabeled_standard.networks import Block, initialise, learned_token
 from unlabeled_standard.positions import sincos_positions
 
@@ -16,6 +17,8 @@ Size = Annotated[int, Field(ge=1)]
 
 
 class PatchConfig(Config):
+    """Options of the patch encoder."""
+
     patch: Size | tuple[Size, ...] = Field(default=4, description="size of a patch, along every axis or along each")
     width: Annotated[int, Field(ge=2)] = 192
     layers: Annotated[int, Field(ge=1)] = 6
@@ -30,7 +33,8 @@ class PatchConfig(Config):
 class Patch(Encoder):
     """The vision transformer (Dosovitskiy et al., 2021) for any main input (C, *dims), with sine-cosine positions.
 
-    A patch's values are ordered by place, channels innermost. Sizes along the axes must be multiples of the patch's.
+    Where the channels are says `Modality.channel_axis`. A patch's values are ordered by place, channels innermost. Sizes
+    along the axes must be multiples of the patch's.
     """
 
     Config = PatchConfig
@@ -39,7 +43,7 @@ class Patch(Encoder):
 
     def __init__(self, config: PatchConfig, modality: Modality) -> None:
         super().__init__(config, modality)
-        channels, *dims = modality.input_shape
+        channels, *dims = self._channels_first(example_batch(modality)).shape[1:]
         self.patch = _patch_size(config.patch, dims)
         if config.width % config.heads:
             raise ValueError(f"width {config.width} is no multiple of heads {config.heads}; change one of them")
@@ -92,22 +96,30 @@ class Patch(Encoder):
         return super().pool(encoded)
 
     def patches(self, batch: Batch) -> Tensor:
-        values = batch.inputs[self.modality.input_name]
+        values = self._channels_first(batch)
         grid, axes = self._grid(batch), len(self.patch)
         cut = values.reshape(*values.shape[:2], *(size for pair in zip(grid, self.patch, strict=True) for size in pair))
         order = [0, *range(2, 2 + 2 * axes, 2), *range(3, 3 + 2 * axes, 2), 1]
         return cut.permute(order).flatten(1 + axes).flatten(1, axes)
 
     def unpatch(self, patches: Tensor, batch: Batch) -> Tensor:
-        shape = batch.inputs[self.modality.input_name].shape
+        shape = self._channels_first(batch).shape
         grid, axes = self._grid(batch), len(self.patch)
         cut = patches.reshape(shape[0], *grid, *self.patch, shape[1])
         order = [0, 1 + 2 * axes, *(place for axis in range(axes) for place in (1 + axis, 1 + axes + axis))]
-        return cut.permute(order).reshape(shape)
+        values = cut.permute(order).reshape(shape)
+        channel_axis = self.modality.channel_axis
+        return values.squeeze(1) if channel_axis is None else values.movedim(1, channel_axis)
 
     def _grid(self, batch: Batch) -> tuple[int, ...]:
-        dims = batch.inputs[self.modality.input_name].shape[2:]
-        return tuple(size // patch for size, patch in zip(dims, self.patch, strict=True))
+        dims = self._channels_first(batch).shape[2:]
+        return tuple(size // patch for size, patch in zip(dims, _patch_size(self.patch, dims), strict=True))
+
+    def _channels_first(self, batch: Batch) -> Tensor:
+        """(B, C, *dims) the main input."""
+        values = batch.inputs[self.modality.input_name]
+        channel_axis = self.modality.channel_axis
+        return values.unsqueeze(1) if channel_axis is None else values.movedim(channel_axis, 1)
 
 
 def _patch_size(patch: int | tuple[int, ...], dims: Sequence[int]) -> tuple[int, ...]:

@@ -1,6 +1,5 @@
 """Masked reconstruction: an encoder sees a few patches, a light decoder draws the others."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated
 
@@ -8,13 +7,16 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from unlabeled import Batch, Config, Context, Encoded, Encoder, Facts, Loss, Objective, View, ViewSpec, gather_tokens
+from unlabeled import Config, Context, Encoded, Encoder, Facts, Loss, Objective, View, ViewSpec, gather_tokens
+from unlabeled_standard.example import example_batch
 from unlabeled_standard.networks import Block, initialise, learned_token
 from unlabeled_standard.positions import sincos_positions
 from unlabeled_standard.tokens import chosen_indices
 
 
 class MaskedReconstructionConfig(Config):
+    """Options of masked reconstruction."""
+
     width: Annotated[int, Field(ge=2)] = Field(default=512, description="of the decoder (MAE: 512; table 1b)")
     layers: Annotated[int, Field(ge=1)] = Field(default=8, description="of the decoder (MAE: 8; table 1a)")
     heads: Annotated[int, Field(ge=1)] = Field(default=16, description="of the decoder (MAE: 16)")
@@ -45,7 +47,7 @@ class MaskedReconstruction(Objective):
     def __init__(self, config: MaskedReconstructionConfig, encoders: Mapping[str, Encoder], facts: Facts) -> None:
         super().__init__(config, encoders, facts)
         self.decoders = nn.ModuleDict(
-            {name: Decoder(config, encoder.width, patch_values(encoder)) for name, encoder in encoders.items()}
+            {name: Decoder(config, encoder.width, _patch_values(encoder)) for name, encoder in encoders.items()}
         )
 
     def represent(self, views: Sequence[View], encoders: Mapping[str, Encoder], context: Context) -> dict[str, Tensor]:
@@ -118,11 +120,6 @@ class Decoder(nn.Module):
         return patches
 
 
-def patch_values(encoder: Encoder) -> int:
-    """P, the number of values of a patch of this encoder, found on a sample of zeros."""
-    name, shape = encoder.modality.input_name, encoder.modality.input_shape
-    if math.prod(shape) == 0:
-        raise ValueError(f"the input shape {shape} of {type(encoder.modality).__name__} is empty")
-    zeros = torch.zeros(1, *shape)
-    batch = Batch({name: zeros}, ids=torch.zeros(1, dtype=torch.int64), present=torch.ones(1, dtype=torch.bool))
-    return encoder.patches(batch).shape[2]
+def _patch_values(encoder: Encoder) -> int:
+    """P, the number of values of a patch of this encoder."""
+    return encoder.patches(example_batch(encoder.modality)).shape[2]

@@ -13,6 +13,8 @@ from unlabeled_standard.networks import Projector
 
 
 class SimCLRConfig(Config):
+    """Options of SimCLR."""
+
     temperature: Annotated[float, Field(gt=0)] = Field(
         default=0.1,
         description="tau of equation 1 (0.1 for large batches, 0.5 for CIFAR-10; section 5.1, appendix B.9)",

@@ -30,6 +30,8 @@ WALLS = {
     "navy": (46, 62, 98),
     "forest": (44, 84, 70),
 }
+SHADOW = 0.16  # how far the shadow reaches beyond the edge, in radii
+REACH = 1.66  # how far a stretched star's shadow reaches from its centre, in radii: the farthest of all
 DARK = 120  # below this mean of red, green and blue a pattern is lighter than its ground
 
 
@@ -42,7 +44,9 @@ def render(scene: Scene, times: Floats, size: int) -> NDArray[np.uint8]:
     for number in reversed(range(len(scene.things))):
         x, y, radius = place.x[number], place.y[number], place.size[number]
         _draw(canvas, scene.things[number], x, y, radius, (cosines[number], sines[number]), centers)
-    return np.ascontiguousarray(np.clip(canvas + 0.5, 0, 255).astype(np.uint8).transpose(1, 2, 3, 0))
+    canvas += 0.5
+    np.minimum(np.maximum(canvas, 0, out=canvas), 255, out=canvas)
+    return np.ascontiguousarray(canvas.astype(np.uint8).transpose(1, 2, 3, 0))
 
 
 def _backdrop(backdrop: Backdrop, times: Floats, centers: Floats) -> Floats:
@@ -56,31 +60,31 @@ def _backdrop(backdrop: Backdrop, times: Floats, centers: Floats) -> Floats:
     light = 1 + backdrop.light[0] * (centers - 0.5) + backdrop.light[1] * (centers[:, None] - 0.5)
     ground = WALLS[TONES[backdrop.tone]]
     step = (48 if sum(ground) < 3 * DARK else -56) * backdrop.contrast
-    canvas = _column(ground, backdrop.tint) + _column((step,) * 3, backdrop.tint) * pattern
-    canvas *= light
-    return canvas
+    return _column(ground, backdrop.tint) * light + _column((step,) * 3, backdrop.tint) * (light * pattern)
 
 
 def _draw(canvas: Floats, thing: Thing, x: Floats, y: Floats, radius: Floats, turn: tuple[Floats, Floats], centers: Floats) -> None:
     """Draw a thing, whose place, radius, and cosine and sine of its angle are (T,), in the window of the canvas that it reaches."""
     size = len(centers)
     columns, rows = _reach(x, radius, size), _reach(y, radius, size)
-    x, y, radius, east, south = (part[:, None, None] for part in (x, y, radius, turn[0] / radius, turn[1] / radius))
-    across, down, pixels = centers[columns] - x, centers[rows, None] - y, radius * size
-    u, v = (east * across + south * down) / thing.stretch, (east * down - south * across) * thing.stretch
+    x, y, radius, east, south = (part[:, None, None] for part in (x, y, radius, *turn))
+    across, down = (centers[columns] - x) / radius, (centers[rows, None] - y) / radius
+    pixels = radius * size
+    u = east / thing.stretch * across + south / thing.stretch * down
+    v = east * thing.stretch * down - south * thing.stretch * across
     edge = shapes.distance(SHAPES[thing.shape], u, v) * pixels  # in pixels
     cover = unit(0.5 - edge)
-    pattern = patterns.paint(TEXTURES[thing.texture], thing.grain * u, thing.grain * v, thing.grain / pixels)
+    shadow = 1 - 0.22 * unit(1 - edge / (SHADOW * pixels))
     rim = unit(1.2 + edge * (64 / size))
-    shade = (1 - 0.1 * (across + down) / thing.radius) * (1 - 0.42 * rim)
-    shadow = 1 - 0.22 * unit(1 - edge * (64 / size / 3))
+    ink = cover * (1 - 0.42 * rim) * ((1 - 0.1 * across) - 0.1 * down)
     base = PALETTE[COLORS[thing.color]]
-    step = 75 if sum(base) < 3 * DARK / 2 else -0.38
-    second = tuple(step if step > 0 else step * level for level in base)
-    ink = (_column(base, thing.tint) + _column(second, thing.tint) * pattern) * shade
+    second = (75,) * 3 if sum(base) < 3 * DARK / 2 else tuple(-0.38 * level for level in base)
     window = canvas[:, :, rows, columns]
-    window *= shadow
-    window += (ink - window) * cover
+    window *= shadow * (1 - cover)
+    window += _column(base, thing.tint) * ink
+    if thing.texture:
+        pattern = patterns.paint(TEXTURES[thing.texture], thing.grain * u, thing.grain * v, thing.grain / pixels)
+        window += _column(second, thing.tint) * (ink * pattern)
 
 
 def _column(levels: tuple[float, ...], tint: tuple[float, float, float]) -> Floats:
@@ -90,5 +94,5 @@ def _column(levels: tuple[float, ...], tint: tuple[float, float, float]) -> Floa
 
 def _reach(center: Floats, radius: Floats, size: int) -> slice:
     """The pixels along one axis that the thing and its shadow touch at any time."""
-    low, high = min((center - 1.3 * radius).tolist()), max((center + 1.3 * radius).tolist())
-    return slice(max(int(low * size) - 3, 0), min(int(high * size) + 4, size))
+    low, high = min((center - REACH * radius).tolist()), max((center + REACH * radius).tolist())
+    return slice(max(int(low * size) - 1, 0), max(min(int(high * size) + 2, size), 0))

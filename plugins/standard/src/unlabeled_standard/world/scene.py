@@ -77,7 +77,7 @@ def draw_scene(key: Key) -> Scene:
     largest = 1 + stream.below(2)
     things = [_draw_thing(stream, largest, stream.uniform(0.3, 0.7), stream.uniform(0.3, 0.7))]
     for _ in range(1 + stream.below(2)):
-        places = [(stream.uniform(0.1, 0.9), stream.uniform(0.1, 0.9)) for _ in range(CANDIDATES)]
+        places = [(stream.uniform(0.13, 0.87), stream.uniform(0.13, 0.87)) for _ in range(CANDIDATES)]
         x, y = max(places, key=lambda place: _clearance(place, things))
         things.append(_draw_thing(stream, stream.below(largest), x, y))
     motion = _draw_motion(stream, things[0])
@@ -96,7 +96,7 @@ def _draw_thing(stream: Stream, size: int, x: float, y: float) -> Thing:
         y=y,
         radius=stream.uniform(*RADII[size]),
         angle=stream.uniform(-0.09, 0.09),
-        stretch=stream.uniform(0.85, 1.18),
+        stretch=stream.uniform(0.9, 1.11),
         tint=_draw_tint(stream),
         grain=stream.uniform(1.3, 1.9) if size else 1.2,
     )

@@ -45,7 +45,7 @@ def _star(u: Floats, v: Floats) -> Floats:
     """A pentagram: a point is inside where at most one of its five lines has it on the outside."""
     first = second = np.full_like(u, -9)
     for x, y in _FIVE:
-        line = u * x + v * y - 0.34
+        line = u * x + v * y - 0.3
         second = np.maximum(second, np.minimum(first, line))
         first = np.maximum(first, line)
     return second

@@ -55,7 +55,7 @@ class MaskedLanguageModelling(Objective):
 
     def counts(self, views: Sequence[View], context: Context) -> dict[str, Tensor]:
         """`masked`: the number of chosen tokens."""
-        return {"masked": sum((_chosen(view).sum() for view in views), start=torch.zeros(()))}
+        return {"masked": torch.stack([_chosen(view).sum() for view in views]).sum()}
 
     def represent(self, views: Sequence[View], encoders: Mapping[str, Encoder], context: Context) -> dict[str, Tensor]:
         """Per row, over its chosen tokens: `masked` (B,) summed losses, `hits` (B,) right guesses, `chosen` (B,) tokens."""

@@ -1,9 +1,7 @@
 """A residual stack of dilated convolutions over time."""
 
-from typing import ClassVar
-
 import torch
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -17,7 +15,14 @@ class DilatedConvolutionConfig(Config):
     depth: int | None = Field(
         None, ge=1, description="Residual blocks; None: as many as let a step see the whole length (TS2Vec: 10)"
     )
-    kernel: int = Field(3, ge=1, description="Steps that a convolution sees, odd (Franceschi et al., 2019; TS2Vec)")
+    kernel: int = Field(3, ge=3, description="Steps that a convolution sees, odd (Franceschi et al., 2019; TS2Vec)")
+
+    @field_validator("kernel")
+    @classmethod
+    def _odd(cls, kernel: int) -> int:
+        if kernel % 2 == 0:
+            raise ValueError(f"must be odd, so that it has a centre; try {kernel + 1}")
+        return kernel
 
 
 class DilatedConvolution(Encoder):
@@ -29,7 +34,7 @@ class DilatedConvolution(Encoder):
     """
 
     Config = DilatedConvolutionConfig
-    provides: ClassVar[frozenset[str]] = frozenset({"tokens", "mask-token", "patches", "layers"})
+    provides = frozenset({"tokens", "mask-token", "patches", "layers"})
     config: DilatedConvolutionConfig
 
     def __init__(self, config: DilatedConvolutionConfig, modality: Modality) -> None:
@@ -66,6 +71,14 @@ class DilatedConvolution(Encoder):
             values = block(values, mask)
             hidden.append(values.transpose(1, 2))
         return Encoded(hidden[-1], padding=tokens.padding, layers=tuple(hidden) if layers == "hidden" else ())
+
+    def patches(self, batch: Batch) -> Tensor:
+        """(B, T, C): the values of each step."""
+        return batch.inputs["past_values"]
+
+    def unpatch(self, patches: Tensor, batch: Batch) -> Tensor:
+        """(B, T, C): `patches` are the main input."""
+        return patches
 
     def pool(self, encoded: Encoded) -> Tensor:
         """(B, D): the maximum over the row's own steps (TS2Vec, section 3.1)."""

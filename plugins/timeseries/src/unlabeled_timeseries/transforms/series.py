@@ -39,7 +39,8 @@ def smooth_curve(knots: Tensor, size: int, lengths: Tensor) -> Tensor:
     """
     intervals = knots.shape[1] - 1
     steps = torch.arange(size, device=knots.device, dtype=knots.dtype)
-    places = (steps * (intervals / (lengths - 1).clamp(min=1)).unsqueeze(1).to(knots.dtype)).clamp(max=intervals)
+    last = (lengths - 1).clamp(min=1).to(knots.dtype).unsqueeze(1)
+    places = (steps * (intervals / last)).clamp(max=intervals)
     left = places.floor().clamp(max=intervals - 1)
     ahead = (places - left).unsqueeze(2)
     behind, left = 1 - ahead, left.to(torch.int64)

@@ -50,7 +50,9 @@ class CropConfig(Config):
     ratio: tuple[float, float] = Field(
         (0.9, 0.9), description="Least and greatest share of the steps in the window (0.9: Le Guennec et al., 2016)"
     )
-    resize: bool = Field(True, description="Stretch the window to the row's length; False: keep its steps, padded on the right")
+    resize: bool = Field(
+        True, description="Stretch the window to the row's length; False: keep its steps, padded on the right"
+    )
 
     @field_validator("ratio")
     @classmethod
@@ -76,7 +78,7 @@ class Crop(Transform):
         steps = (share * own).round().to(torch.int64).clamp(min=2).minimum(own)
         start = draws("start").integers(0, own - steps + 1)
         places = torch.arange(values.shape[1], device=values.device, dtype=torch.float64)
-        pace = (steps - 1) / (own - 1).clamp(min=1) if self.config.resize else torch.ones_like(share)
+        pace = (steps - 1).double() / (own - 1).clamp(min=1) if self.config.resize else torch.ones_like(share)
         cropped = resample(values, start.unsqueeze(1) + places * pace.unsqueeze(1))
         window = _within(view.window, torch.stack([start, start + steps], dim=1) / own.clamp(min=1).unsqueeze(1))
         if self.config.resize:
@@ -91,7 +93,9 @@ class PermutationConfig(Config):
     """Options of `timeseries/permutation`."""
 
     segments: int = Field(
-        5, ge=1, description="Most segments of a row; their number is uniform in 1..segments (TS-TCC, Eldele et al., 2021: 5 to 12)"
+        5,
+        ge=1,
+        description="Most segments of a row; their number is uniform in 1..segments (TS-TCC, Eldele et al., 2021: 5 to 12)",
     )
 
 

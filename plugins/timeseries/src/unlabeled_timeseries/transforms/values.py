@@ -35,7 +35,9 @@ class Jitter(Transform):
 class ScalingConfig(Config):
     """Options of `timeseries/scaling`."""
 
-    mean: float = Field(1.0, description="Mean of the factor (Um et al., 2017; TS-TCC's code, Eldele et al., 2021, has 2)")
+    mean: float = Field(
+        1.0, description="Mean of the factor (Um et al., 2017; TS-TCC's code, Eldele et al., 2021, has 2)"
+    )
     sigma: float = Field(0.1, ge=0, description=f"Standard deviation of the factor ({_SURVEY})")
 
 

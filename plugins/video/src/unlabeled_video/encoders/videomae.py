@@ -9,7 +9,7 @@ from torch import Tensor
 from transformers import VideoMAEConfig, VideoMAEModel
 
 from unlabeled import Batch, Config, Encoded, Encoder, Layout, Modality, Tokens, gather_tokens
-from unlabeled_video.encoders.pixels import Normalize, export_processor, load_weights
+from unlabeled_video.encoders.pixels import Normalize, clip_modality, export_processor
 
 
 class Options(Config):
@@ -23,8 +23,6 @@ class Options(Config):
     tubelet_size: int = Field(2, ge=1, description="frames of a cube, a divisor of the clip's frames; paper: 2")
     dropout: float = Field(0.0, ge=0, lt=1, description="of hidden states and attention; paper: 0")
     attention: Literal["sdpa", "eager"] = Field("sdpa", description="implementation of attention")
-    mean: tuple[float, float, float] = Field((0.5, 0.5, 0.5), description="of red, green and blue, subtracted")
-    std: tuple[float, float, float] = Field((0.5, 0.5, 0.5), description="of red, green and blue, divided by")
 
     @model_validator(mode="after")
     def _heads_divide(self) -> "Options":
@@ -48,7 +46,8 @@ class VideoMAE(Encoder):
     def __init__(self, config: Options, modality: Modality) -> None:
         """`ValueError` where cubes do not tile the clips of `modality`."""
         super().__init__(config, modality)
-        frames, channels, height, width = modality.input_shape
+        self.clips = clip_modality(modality, "video/videomae")
+        frames, channels, height, width = self.clips.input_shape
         if frames % config.tubelet_size or height % config.patch_size or width % config.patch_size:
             raise ValueError(
                 f"video/videomae: cubes of {config.tubelet_size} frames of {config.patch_size} x {config.patch_size} pixels "
@@ -57,7 +56,7 @@ class VideoMAE(Encoder):
         self.width = config.hidden_size
         self.grid = (frames // config.tubelet_size, height // config.patch_size, width // config.patch_size)
         self.cube = (config.tubelet_size, config.patch_size, config.patch_size)
-        self.normalize = Normalize(config.mean, config.std)
+        self.normalize = Normalize(self.clips)
         self.model = VideoMAEModel(
             VideoMAEConfig(
                 image_size=(height, width),
@@ -93,17 +92,18 @@ class VideoMAE(Encoder):
         content = tokens.values if keep is None else gather_tokens(tokens.values, keep)
         prefix = 0 if tokens.prefix is None else tokens.prefix.shape[1]
         hidden = content if tokens.prefix is None else torch.cat([tokens.prefix, content], dim=1)
-        collected = []
+        collected: list[Tensor] = []
         for layer in self.model.encoder.layer:
             before = layer.attention(layer.layernorm_before(hidden)) + hidden
             branch = layer.output.dropout(layer.output.dense(layer.intermediate(layer.layernorm_after(before))))
             hidden = branch + before
-            collected.append((branch if layers == "branch" else hidden)[:, prefix:])
+            if layers is not None:
+                collected.append((branch if layers == "branch" else hidden)[:, prefix:])
         hidden = self.model.layernorm(hidden)
         return Encoded(
             hidden[:, prefix:],
             prefix=hidden[:, :prefix] if prefix else None,
-            layers=tuple(collected) if layers else (),
+            layers=tuple(collected),
         )
 
     def patches(self, batch: Batch) -> Tensor:
@@ -117,13 +117,13 @@ class VideoMAE(Encoder):
         """(B, T, 3, H, W) from (B, N, P)."""
         (times, rows, columns), (depth, height, width) = self.grid, self.cube
         cubes = patches.reshape(len(patches), times, rows, columns, depth, height, width, -1)
-        return cubes.permute(0, 1, 4, 7, 2, 5, 3, 6).reshape(len(patches), *self.modality.input_shape)
+        return cubes.permute(0, 1, 4, 7, 2, 5, 3, 6).reshape(len(patches), *self.clips.input_shape)
 
     def export(self, folder: Path) -> None:
         """A VideoMAEModel and its image processor."""
         self.model.save_pretrained(folder)
-        export_processor(folder, self.modality.input_shape[-1], self.config.mean, self.config.std)
+        export_processor(folder, self.clips)
 
     def restore(self, folder: Path) -> None:
         """Read weights that `export` wrote."""
-        load_weights(self.model, folder)
+        self.model.load_state_dict(VideoMAEModel.from_pretrained(folder).state_dict())

@@ -1,7 +1,7 @@
 """vision/resnet: the residual network of transformers, cut into stem and stages."""
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -18,11 +18,18 @@ class ResNetEncoderConfig(Config):
     ResNet-50: 64, [256, 512, 1024, 2048], [3, 4, 6, 3], bottleneck. ResNet-18: 64, [64, 128, 256, 512], [2, 2, 2, 2], basic.
     """
 
-    embedding_size: int = Field(64, ge=1, description="Channels after the first convolution (7 x 7, stride 2, then pooled).")
-    hidden_sizes: tuple[int, ...] = Field((64, 128, 256), min_length=1, description="Channels of each stage; the last is the width.")
-    depths: tuple[int, ...] = Field((1, 1, 1), min_length=1, description="Blocks of each stage; every stage but the first halves the map.")
+    embedding_size: int = Field(
+        64, ge=1, description="Channels after the first convolution (7 x 7, stride 2, then pooled)."
+    )
+    hidden_sizes: tuple[int, ...] = Field(
+        (64, 128, 256), min_length=1, description="Channels of each stage; the last is the width."
+    )
+    depths: tuple[int, ...] = Field(
+        (1, 1, 1), min_length=1, description="Blocks of each stage; every stage but the first halves the map."
+    )
     layer_type: Literal["basic", "bottleneck"] = Field(
-        "basic", description="Blocks of two 3 x 3 convolutions, or of three with a narrow middle (He et al., 2016, figure 5)."
+        "basic",
+        description="Blocks of two 3 x 3 convolutions, or of three with a narrow middle (He et al., 2016, figure 5).",
     )
     downsample_in_first_stage: bool = Field(False, description="Halve the map in the first stage too.")
 
@@ -41,7 +48,7 @@ class ResNet(Encoder):
 
     Config = ResNetEncoderConfig
     config: ResNetEncoderConfig
-    provides: ClassVar[frozenset[str]] = frozenset({"multi-resolution"})
+    provides: frozenset[str] = frozenset({"multi-resolution"})
 
     def __init__(self, config: ResNetEncoderConfig, modality: Modality) -> None:
         super().__init__(config, modality)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -19,18 +19,27 @@ class ViTEncoderConfig(Config):
     """Options of vision/vit; names as in transformers' ViTConfig. For ViT-B/16: 768, 12, 12, 3072 and 16."""
 
     patch_size: int = Field(4, ge=1, description="Side of a patch in pixels; divides the size of the picture.")
-    hidden_size: int = Field(192, ge=4, description="Width. ViT-S: 384, ViT-B: 768 (Dosovitskiy et al., 2021, table 1).")
+    hidden_size: int = Field(
+        192, ge=4, description="Width. ViT-S: 384, ViT-B: 768 (Dosovitskiy et al., 2021, table 1)."
+    )
     num_hidden_layers: int = Field(6, ge=1, description="Layers. ViT-B: 12.")
     num_attention_heads: int = Field(3, ge=1, description="Heads, of 64 dimensions in ViT.")
-    intermediate_size: int | None = Field(None, ge=1, description="Width of the feed-forward part; default 4 times the width.")
+    intermediate_size: int | None = Field(
+        None, ge=1, description="Width of the feed-forward part; default 4 times the width."
+    )
     hidden_dropout_prob: float = Field(0.0, ge=0, lt=1, description="Dropout of hidden values.")
     attention_probs_dropout_prob: float = Field(0.0, ge=0, lt=1, description="Dropout of attention.")
     layer_norm_eps: float = Field(1e-6, gt=0, description="ViT and MAE: 1e-6.")
     positions: Literal["fixed", "learned"] = Field(
-        "fixed", description="fixed: sines and cosines (MAE: He et al., 2022; MoCo v3: Chen et al., 2021); learned: as in ViT."
+        "fixed",
+        description="fixed: sines and cosines (MAE: He et al., 2022; MoCo v3: Chen et al., 2021); learned: as in ViT.",
     )
-    attention: Literal["sdpa", "eager"] = Field("sdpa", description="Implementation; eager is faster in bfloat16 on a CPU.")
-    pool: Literal["mean", "class"] = Field("mean", description="Features of a picture: mean over its patches, or the class token.")
+    attention: Literal["sdpa", "eager"] = Field(
+        "sdpa", description="Implementation; eager is faster in bfloat16 on a CPU."
+    )
+    pool: Literal["mean", "class"] = Field(
+        "mean", description="Features of a picture: mean over its patches, or the class token."
+    )
 
     @model_validator(mode="after")
     def _divisible(self) -> "ViTEncoderConfig":
@@ -49,7 +58,7 @@ class ViT(Encoder):
 
     Config = ViTEncoderConfig
     config: ViTEncoderConfig
-    provides: ClassVar[frozenset[str]] = frozenset(
+    provides: frozenset[str] = frozenset(
         {"tokens", "class-token", "mask-token", "drop-tokens", "patches", "layers", "branches", "multi-resolution"}
     )
 
@@ -158,8 +167,10 @@ class ViT(Encoder):
 @contextmanager
 def _recorded(layers: nn.ModuleList, what: str | None, outputs: list[Tensor]) -> Iterator[None]:
     """While it lasts, `outputs` receives of each layer its output (`hidden`) or its feed-forward branch (`branch`)."""
-    watched = [] if what is None else [layer.mlp if what == "branch" else layer for layer in layers]
-    handles = [module.register_forward_hook(lambda _module, _inputs, output: outputs.append(output)) for module in watched]
+    handles = []
+    for layer in layers if what else ():
+        module = layer.get_submodule("mlp") if what == "branch" else layer
+        handles.append(module.register_forward_hook(lambda _module, _inputs, output: outputs.append(output)))
     try:
         yield
     finally:

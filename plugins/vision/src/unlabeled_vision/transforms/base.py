@@ -2,10 +2,9 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, ClassVar
 
-import torch
-from pydantic import Field
+from pydantic import BaseModel, Field
 from torch import Tensor
 
 from unlabeled import Config, Draws, Transform, View
@@ -32,7 +31,7 @@ class RandomConfig(Config):
 class PixelTransform(Transform):
     """A random change of `pixel_values` (B, C, H, W), float in [0, 1]: `parameters` draws it, `change` applies it."""
 
-    Config = RandomConfig
+    Config: ClassVar[type[BaseModel]] = RandomConfig
     config: RandomConfig
 
     def __call__(self, view: View, draws: Draws) -> View:

@@ -18,7 +18,9 @@ class BlurConfig(RandomConfig):
         (0.1, 2.0), description="Range of the standard deviation in pixels. SimCLR (Chen et al., 2020, A): 0.1 to 2.0."
     )
     reach: int | None = Field(
-        None, ge=1, description="Pixels to each side; default 3 standard deviations. SimCLR: a twentieth of the picture."
+        None,
+        ge=1,
+        description="Pixels to each side; default 3 standard deviations. SimCLR: a twentieth of the picture.",
     )
 
     @model_validator(mode="after")

@@ -14,12 +14,17 @@ from unlabeled_vision.transforms.base import PixelTransform, Probability, Random
 class ColorJitterConfig(RandomConfig):
     """Options of vision/color-jitter; 0 leaves a property as it is."""
 
-    brightness: float = Field(0.8, ge=0, description="Factor within 1 +- this, not below 0. SimCLR (Chen et al., 2020, A): 0.8.")
+    brightness: float = Field(
+        0.8, ge=0, description="Factor within 1 +- this, not below 0. SimCLR (Chen et al., 2020, A): 0.8."
+    )
     contrast: float = Field(0.8, ge=0, description="Factor within 1 +- this, not below 0. SimCLR: 0.8.")
     saturation: float = Field(0.8, ge=0, description="Factor within 1 +- this, not below 0. SimCLR: 0.8.")
-    hue: float = Field(0.2, ge=0, le=0.5, description="Shift within +- this, in turns of the colour circle. SimCLR: 0.2.")
+    hue: float = Field(
+        0.2, ge=0, le=0.5, description="Shift within +- this, in turns of the colour circle. SimCLR: 0.2."
+    )
     order: Literal["fixed", "random"] = Field(
-        "fixed", description="fixed: brightness, contrast, saturation, hue; random: each row in an order of its own, slower."
+        "fixed",
+        description="fixed: brightness, contrast, saturation, hue; random: each row in an order of its own, slower.",
     )
 
 
@@ -91,14 +96,18 @@ def turn_hue(pixels: Tensor, turns: Tensor) -> Tensor:
     hue = (green + blue).sub_(red).sub_(least).div_(chroma.clamp(min=1e-20)).add_(1)
     hue = torch.copysign(hue, green - blue).add_(column(6 * turns))
     hue.sub_((hue / 6).floor_(), alpha=6)
-    turned = torch.cat([(hue - 3).abs_().sub_(1), (hue - 2).abs_().neg_().add_(2), (hue - 4).abs_().neg_().add_(2)], dim=1)
+    turned = torch.cat(
+        [(hue - 3).abs_().sub_(1), (hue - 2).abs_().neg_().add_(2), (hue - 4).abs_().neg_().add_(2)], dim=1
+    )
     return turned.clamp_(0, 1).mul_(chroma).add_(least)
 
 
 class GrayscaleConfig(RandomConfig):
     """Options of vision/grayscale."""
 
-    probability: Probability = Field(0.2, description="Share of rows without colour. SimCLR (Chen et al., 2020, A): 0.2.")
+    probability: Probability = Field(
+        0.2, description="Share of rows without colour. SimCLR (Chen et al., 2020, A): 0.2."
+    )
 
 
 class Grayscale(PixelTransform):
@@ -113,7 +122,9 @@ class Grayscale(PixelTransform):
 class SolarizeConfig(RandomConfig):
     """Options of vision/solarize."""
 
-    threshold: float = Field(0.5, ge=0, le=1, description="Channels from this value on are inverted. BYOL (Grill et al., 2020, B): 0.5.")
+    threshold: float = Field(
+        0.5, ge=0, le=1, description="Channels from this value on are inverted. BYOL (Grill et al., 2020, B): 0.5."
+    )
 
 
 class Solarize(PixelTransform):

@@ -19,13 +19,17 @@ class ResizedCropConfig(Config):
     """Options of vision/resized-crop."""
 
     scale: tuple[float, float] = Field(
-        (0.08, 1.0), description="Range of the crop's share of the area. Inception (Szegedy et al., 2015), SimCLR: 0.08 to 1."
+        (0.08, 1.0),
+        description="Range of the crop's share of the area. Inception (Szegedy et al., 2015), SimCLR: 0.08 to 1.",
     )
     ratio: tuple[float, float] = Field(
-        (3 / 4, 4 / 3), description="Range of width over height, uniform in its logarithm. Inception, SimCLR: 3/4 to 4/3."
+        (3 / 4, 4 / 3),
+        description="Range of width over height, uniform in its logarithm. Inception, SimCLR: 3/4 to 4/3.",
     )
     size: int | None = Field(None, ge=1, description="Side of the result in pixels; default: the side of the picture.")
-    resample: Literal["bilinear", "bicubic"] = Field("bilinear", description="How pixels are interpolated, never aliased.")
+    resample: Literal["bilinear", "bicubic"] = Field(
+        "bilinear", description="How pixels are interpolated, never aliased."
+    )
 
     @model_validator(mode="after")
     def _sensible(self) -> "ResizedCropConfig":

@@ -1,0 +1,86 @@
+"""The same command continues exactly where a killed one stopped."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import unlabeled
+import yaml
+from safetensors.torch import load_file
+
+
+def weights(run: Path) -> dict[str, Any]:
+    (newest,) = sorted((run / "checkpoints").glob("step-*"))[-1:]
+    return {**load_file(newest / "model.safetensors"), **load_file(newest / "optimizer.safetensors")}
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    first, second = weights(one), weights(other)
+    assert first.keys() == second.keys()
+    different = [name for name, value in first.items() if not value.equal(second[name])]
+    assert not different
+    assert (one / "metrics.jsonl").read_text() == (other / "metrics.jsonl").read_text()
+
+
+def train_and_kill(recipe: Path, run: Path, plugin: Path, at: int | None, *overrides: str) -> int:
+    """Run the command; SIGKILL once it says that step `at` is done."""
+    line = [sys.executable, "-m", "unlabeled", "train", str(recipe), *overrides, "--run", str(run)]
+    environment = {**os.environ, "PYTHONPATH": str(plugin)}
+    with subprocess.Popen(line, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environment) as process:
+        assert process.stderr is not None
+        for text in process.stderr:
+            found = re.match(r"step (\d+)/", text)
+            if at is not None and found and int(found[1]) >= at:
+                process.send_signal(signal.SIGKILL)
+                break
+        process.stderr.read()
+    return process.returncode
+
+
+def test_kills_change_nothing(tmp_path: Path, rows_recipe: dict[str, Any], rows_plugin: Path) -> None:
+    rows_recipe["training"]["micro_batches"] = 2
+    recipe = tmp_path / "rows.yaml"
+    recipe.write_text(yaml.safe_dump(rows_recipe))
+    whole = unlabeled.train(rows_recipe, run=tmp_path / "whole", quiet=True)
+    killed = tmp_path / "killed"
+    codes = [train_and_kill(recipe, killed, rows_plugin, at, f"data.workers={workers}") for at, workers in ((3, 0), (6, 1), (9, 0))]
+    assert -signal.SIGKILL in codes
+    assert train_and_kill(recipe, killed, rows_plugin, None, "data.workers=2") == 0
+    assert_same_run(whole.folder, killed)
+
+
+def test_a_finished_run_is_not_trained_again(tmp_path: Path, rows_recipe: dict[str, Any]) -> None:
+    run = unlabeled.train(rows_recipe, run=tmp_path / "run", quiet=True)
+    before = (run.folder / "metrics.jsonl").read_text()
+    unlabeled.train(rows_recipe, run=tmp_path / "run", quiet=True)
+    assert (run.folder / "metrics.jsonl").read_text() == before
+
+
+def test_a_damaged_newest_checkpoint_is_passed_over(tmp_path: Path, rows_recipe: dict[str, Any]) -> None:
+    whole = unlabeled.train(rows_recipe, run=tmp_path / "whole", quiet=True)
+    run = unlabeled.train(rows_recipe, run=tmp_path / "run", quiet=True)
+    model = run.checkpoints / "step-00000012" / "model.safetensors"
+    model.write_bytes(model.read_bytes()[:-1])
+    unlabeled.train(rows_recipe, run=tmp_path / "run", quiet=True)
+    assert_same_run(whole.folder, run.folder)
+
+
+def test_no_sound_checkpoint_is_an_error(tmp_path: Path, rows_recipe: dict[str, Any]) -> None:
+    run = unlabeled.train(rows_recipe, run=tmp_path / "run", quiet=True)
+    for path in run.checkpoints.glob("*/trainer.json"):
+        path.write_text("{}")
+    with pytest.raises(unlabeled.UnlabeledError) as error:
+        unlabeled.train(rows_recipe, run=tmp_path / "run", quiet=True)
+    assert all("trainer.json: changed since it was written" in problem for problem in error.value.problems)
+
+
+def test_another_recipe_in_the_same_folder_is_an_error(tmp_path: Path, rows_recipe: dict[str, Any]) -> None:
+    unlabeled.train(rows_recipe, run=tmp_path / "run", quiet=True)
+    rows_recipe["training"]["learning_rate"] = 0.5
+    with pytest.raises(unlabeled.UnlabeledError, match=r"another recipe \(training.learning_rate: 0.001, not 0.5\); give another --run"):
+        unlabeled.train(rows_recipe, run=tmp_path / "run", quiet=True)
