@@ -23,7 +23,9 @@ Recipe = dict[str, Any]
 def _own_caches(tmp_path_factory: pytest.TempPathFactory) -> None:
     root = tmp_path_factory.mktemp("caches")
     os.environ.update(
-        UNLABELED_CACHE=str(root / "unlabeled"), UNLABELED_CONFIG=str(root / "config"), HF_HOME=str(root / "huggingface")
+        UNLABELED_CACHE=str(root / "unlabeled"),
+        UNLABELED_CONFIG=str(root / "config"),
+        HF_HOME=str(root / "huggingface"),
     )
 
 

@@ -31,7 +31,9 @@ def train_and_kill(recipe: Path, run: Path, plugin: Path, at: int | None, *overr
     """Run the command; SIGKILL once it says that step `at` is done."""
     line = [sys.executable, "-m", "unlabeled", "train", str(recipe), *overrides, "--run", str(run)]
     environment = {**os.environ, "PYTHONPATH": str(plugin)}
-    with subprocess.Popen(line, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environment) as process:
+    with subprocess.Popen(
+        line, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environment
+    ) as process:
         assert process.stderr is not None
         for text in process.stderr:
             found = re.match(r"step (\d+)/", text)
@@ -48,7 +50,10 @@ def test_kills_change_nothing(tmp_path: Path, rows_recipe: dict[str, Any], rows_
     recipe.write_text(yaml.safe_dump(rows_recipe))
     whole = unlabeled.train(rows_recipe, run=tmp_path / "whole", quiet=True)
     killed = tmp_path / "killed"
-    codes = [train_and_kill(recipe, killed, rows_plugin, at, f"data.workers={workers}") for at, workers in ((3, 0), (6, 1), (9, 0))]
+    codes = [
+        train_and_kill(recipe, killed, rows_plugin, at, f"data.workers={workers}")
+        for at, workers in ((3, 0), (6, 1), (9, 0))
+    ]
     assert -signal.SIGKILL in codes
     assert train_and_kill(recipe, killed, rows_plugin, None, "data.workers=2") == 0
     assert_same_run(whole.folder, killed)
@@ -82,5 +87,7 @@ def test_no_sound_checkpoint_is_an_error(tmp_path: Path, rows_recipe: dict[str, 
 def test_another_recipe_in_the_same_folder_is_an_error(tmp_path: Path, rows_recipe: dict[str, Any]) -> None:
     unlabeled.train(rows_recipe, run=tmp_path / "run", quiet=True)
     rows_recipe["training"]["learning_rate"] = 0.5
-    with pytest.raises(unlabeled.UnlabeledError, match=r"another recipe \(training.learning_rate: 0.001, not 0.5\); give another --run"):
+    with pytest.raises(
+        unlabeled.UnlabeledError, match=r"another recipe \(training.learning_rate: 0.001, not 0.5\); give another --run"
+    ):
         unlabeled.train(rows_recipe, run=tmp_path / "run", quiet=True)

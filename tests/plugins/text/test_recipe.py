@@ -9,9 +9,7 @@ from transformers import AutoModelForMaskedLM, AutoTokenizer
 import unlabeled
 
 SMALL = [
-    "data.options.train=120",
-    "data.options.validation=20",
-    "data.options.test=40",
+    "data.options.items={train: 120, validation: 20, test: 40}",
     "data.workers=0",
     "training.steps=30",
     "training.batch_size=16",

@@ -114,6 +114,17 @@ def test_unreadable_cells_say_why(cell: Any, message: str) -> None:
         Series(SeriesConfig(normalization="none")).decode(cell)
 
 
+def test_npy_files_by_path_and_by_content(tmp_path: Path) -> None:
+    modality = Series(SeriesConfig(normalization="none"))
+    path = tmp_path / "walk.npy"
+    np.save(path, np.arange(6).reshape(3, 2))
+    for cell in ({"path": str(path), "bytes": None}, {"path": None, "bytes": path.read_bytes()}):
+        np.testing.assert_array_equal(modality.decode(cell)["past_values"], np.arange(6).reshape(3, 2))
+    path.write_bytes(b"nothing of the kind")
+    with pytest.raises(ValueError, match=r"walk.npy: no readable .npy array"):
+        modality.decode({"path": str(path), "bytes": None})
+
+
 def test_missing_values_are_interpolated_channel_by_channel() -> None:
     modality = Series(SeriesConfig(normalization="none", missing="interpolate"))
     nan = float("nan")

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 from transformers import VideoMAEImageProcessorPil
+from unlabeled_video.modality import Video
 
 from unlabeled import Batch, Draws
-from unlabeled_video.modality import Video
 
 
 def draws(sample: int, **options) -> Draws:
@@ -25,7 +25,7 @@ def test_cells_of_every_kind_hold_the_same_frames(small, encode, moving, tmp_pat
         assert np.array_equal(small.decode(cell)["frames"], frames)
 
 
-@pytest.mark.parametrize("height, width", [(20, 36), (48, 18), (17, 33), (16, 16), (8, 11)])
+@pytest.mark.parametrize(("height", "width"), [(20, 36), (48, 18), (17, 33), (16, 16), (8, 11)])
 def test_frames_are_resized_and_cropped_as_the_exported_processor_does(small, height: int, width: int) -> None:
     frames = np.random.default_rng(0).integers(0, 256, (3, height, width, 3), dtype=np.uint8)
     processor = VideoMAEImageProcessorPil(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})

@@ -1,12 +1,15 @@
 """Adapters equal transformers' own models, and their exports need nothing of unlabeled."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from pydantic import BaseModel
 from torch import Tensor, nn
 from transformers import AutoImageProcessor, AutoModel
+from unlabeled_vision.encoders.convnext import ConvNext, ConvNextEncoderConfig
 from unlabeled_vision.encoders.positions import sine_cosine
 from unlabeled_vision.encoders.resnet import ResNet, ResNetEncoderConfig
 from unlabeled_vision.encoders.vit import ViT, ViTEncoderConfig
@@ -24,8 +27,11 @@ def batch_of(size: int = 16, rows: int = 4, dtype: torch.dtype = torch.float32) 
     return Batch({"pixel_values": pixels}, torch.arange(rows), torch.ones(rows, dtype=torch.bool))
 
 
-def lively(encoder: Encoder) -> Encoder:
-    """The encoder with statistics and tokens that are not 0 and 1, as after training."""
+def lively(build: type[Encoder], config: BaseModel, size: int) -> Encoder:
+    """An encoder with statistics and tokens that are not 0 and 1, as after training."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        encoder = build(config, Image(ImageConfig(size=size)))
     generator = torch.Generator().manual_seed(1)
     for module in encoder.modules():
         if isinstance(module, BatchNorm):
@@ -39,19 +45,27 @@ def lively(encoder: Encoder) -> Encoder:
 
 
 def vit(size: int = 16, **options: object) -> ViT:
-    encoder = lively(ViT(ViTEncoderConfig(**{**SMALL_VIT, **options}), Image(ImageConfig(size=size))))
+    encoder = lively(ViT, ViTEncoderConfig(**{**SMALL_VIT, **options}), size)
     assert isinstance(encoder, ViT)
     return encoder
 
 
 def resnet(size: int = 32, **options: object) -> ResNet:
-    encoder = lively(ResNet(ResNetEncoderConfig(**{**SMALL_RESNET, **options}), Image(ImageConfig(size=size))))
+    encoder = lively(ResNet, ResNetEncoderConfig(**{**SMALL_RESNET, **options}), size)
     assert isinstance(encoder, ResNet)
     return encoder
 
 
+def convnext(size: int = 32) -> ConvNext:
+    encoder = lively(ConvNext, ConvNextEncoderConfig(hidden_sizes=(8, 16), depths=(1, 2)), size)
+    assert isinstance(encoder, ConvNext)
+    return encoder
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("options", [{}, {"positions": "learned", "pool": "class", "attention": "eager"}])
+@pytest.mark.parametrize(
+    "options", [{}, {"positions": "learned", "pool": "class", "attention": "eager"}, {"pool": "pooler"}]
+)
 def test_vit_is_transformers_own(options: dict[str, str], dtype: torch.dtype) -> None:
     encoder = vit(**options).to(dtype)
 
@@ -72,6 +86,30 @@ def test_resnet_is_transformers_own(options: dict[str, object], dtype: torch.dty
         )
 
     check_encoder(encoder, batch_of(32, dtype=dtype), reference)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_convnext_is_transformers_own(dtype: torch.dtype) -> None:
+    encoder, batch = convnext().to(dtype), batch_of(32, dtype=dtype)
+
+    def reference(batch: Batch) -> Tensor:
+        return (
+            encoder.model(encoder.normalize(batch.inputs["pixel_values"])).last_hidden_state.flatten(2).transpose(1, 2)
+        )
+
+    check_encoder(encoder, batch, reference)
+    with torch.no_grad():
+        pooled = encoder.model(encoder.normalize(batch.inputs["pixel_values"])).pooler_output
+        assert torch.allclose(encoder.pool(encoder(batch)), pooled, atol=1e-6)
+
+
+def test_vit_pools_by_its_own_pooler_where_asked() -> None:
+    encoder, batch = vit(pool="pooler"), batch_of()
+    with torch.no_grad():
+        expected = encoder.model(encoder.normalize(batch.inputs["pixel_values"])).pooler_output
+        assert torch.equal(encoder.pool(encoder(batch)), expected)
+    assert encoder.transformers_model() is encoder.model
+    assert vit().transformers_model() is None
 
 
 @pytest.mark.parametrize("size", [8, 20, 32])
@@ -167,7 +205,7 @@ def test_exports_load_in_plain_transformers(build, tmp_path: Path, photo: np.nda
     assert names == {name for name, _ in encoder.model.named_parameters()} - {"embeddings.mask_token"}
 
 
-@pytest.mark.parametrize("build", [vit, resnet], ids=["vit", "resnet"])
+@pytest.mark.parametrize("build", [vit, partial(vit, pool="pooler"), resnet, convnext])
 def test_restore_is_the_inverse_of_export(build, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     check_export(build(), batch_of(build().image.config.size), tmp_path)
 
@@ -185,8 +223,9 @@ def test_resnet_takes_pictures_of_any_size() -> None:
         assert encoder.pool(encoder(batch_of(48))).shape == (4, 16)
 
 
-def test_resnet_names_what_it_cannot_do() -> None:
-    encoder = resnet()
+@pytest.mark.parametrize("build", [resnet, convnext])
+def test_what_merges_tokens_says_what_it_cannot_do(build) -> None:  # type: ignore[no-untyped-def]
+    encoder = build()
     tokens = encoder.embed(batch_of(32))
     with pytest.raises(NotImplementedError, match="drop-tokens"):
         encoder.encode(tokens, keep=torch.zeros(4, 1, dtype=torch.int64))
@@ -203,5 +242,9 @@ def test_impossible_configurations_are_named() -> None:
         vit(hidden_size=6)
     with pytest.raises(ValueError, match="as many of one as of the other"):
         resnet(depths=(1,))
+    with pytest.raises(
+        ValueError, match="pictures of 8 pixels are too small for patch_size 4 and 3 stages, which need 16"
+    ):
+        lively(ConvNext, ConvNextEncoderConfig(hidden_sizes=(8, 8, 8), depths=(1, 1, 1)), 8)
     with pytest.raises(ValueError, match="does not divide a picture of 10 x 10 pixels"):
         vit()(batch_of(10))

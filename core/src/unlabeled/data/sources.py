@@ -110,7 +110,7 @@ class Folder(Source):
         super().__init__(config, split)
         root = Path(self.config.path)
         folders = _split_folders(root)
-        self._root = folders[split] if split in folders else root
+        self._root = folders.get(split, root)
         rows: dict[str, dict[str, str]] = {}
         self._files: list[tuple[str, int]] = []
         for path in sorted(self._root.rglob("*")):

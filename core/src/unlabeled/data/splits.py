@@ -145,7 +145,7 @@ def _open_split(name: str, config: DataConfig, registry: Registry) -> Split | No
     if config.split_column is not None:
         where[config.split_column] = own.split or name
     numbers = _select(source, where, {**config.without, **own.without}, place)
-    if len(numbers) == 0 and wanted is None:
+    if len(numbers) == 0 and wanted is None and name != "train":
         return None
     return Split(name, source, numbers)
 

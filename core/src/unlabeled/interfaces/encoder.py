@@ -24,6 +24,8 @@ class Encoder(nn.Module, ABC):
     Config: ClassVar[type[BaseModel]] = Config
     provides: frozenset[str] = frozenset()
     width: int
+    local_width: int
+    """L, the width of `Tokens.features["local"]`; set by encoders with the capability `local-features`."""
 
     def __init__(self, config: BaseModel, modality: Modality) -> None:
         """Build the network for `modality` (fitted: `input_shape`, vocabulary, ... are known)."""

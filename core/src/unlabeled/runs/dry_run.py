@@ -45,19 +45,15 @@ def describe_recipe(recipe: str, overrides: Sequence[str]) -> str:
         objective = dict(learner.named())[entry.name]
         masks = ", ".join(f"{name} by {mask.id}" for name, mask in entry.masks.items())
         gathers = ", ".join(objective.gathers) or "nothing"
-        passes = (
-            " (represented twice, as the loss needs the whole batch)"
-            if objective.coupled and training.micro_batches > 1
-            else ""
-        )
+        twice = objective.coupled and training.micro_batches > 1
+        passes = " (represented twice, as the loss needs the whole batch)" if twice else ""
         lines.append(
             f"#   {entry.objective.id} on {', '.join(entry.on)}, weight {entry.weight}"
             + (f", masks {masks}" if masks else "")
             + f"; gathers {gathers} from all processes{passes}"
         )
-    lines.append(
-        f"#   {training.optimizer}, learning rate {training.learning_rate}, {training.schedule} after {training.warmup_steps} warm-up steps"
-    )
+    schedule = f"{training.schedule} after {training.warmup_steps} warm-up steps"
+    lines.append(f"#   {training.optimizer}, learning rate {training.learning_rate}, {schedule}")
     evaluators = ", ".join(item.id for _, item in resolved.evaluators) or "none"
     lines.append(f"# evaluation: {evaluators}")
     return "\n".join(lines) + "\n"

@@ -98,7 +98,7 @@ def print_evaluations(lines: Sequence[dict[str, Any]], console: Console) -> None
     for line in lines:
         for metric, value in line["metrics"].items():
             cells = [_number(line["baselines"].get(name, {}).get(metric)) for name in BASELINES]
-            table.add_row(line["evaluator"], line["on"], metric, _number(value), *cells)
+            table.add_row(line["evaluator"].rpartition("/")[2], line["on"], metric, _number(value), *cells)
     console.print(table)
     for line in lines:
         message = gained_nothing(line)

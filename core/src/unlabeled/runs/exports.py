@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import transformers
 import yaml
 
 from unlabeled.errors import UnlabeledError
@@ -18,6 +19,7 @@ FILE = "unlabeled.json"
 
 def export_learner(setup: Setup, learner: Learner, run: Run, folder: Path) -> list[Path]:
     """Write every leaving encoder to `folder/<name>/`, and what objectives add; the folders written."""
+    transformers.utils.logging.disable_progress_bar()
     evaluations = run.read("evaluations.jsonl")
     last = max((line["step"] for line in evaluations), default=0)
     lines = [line for line in evaluations if line["step"] == last]

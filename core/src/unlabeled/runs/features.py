@@ -27,17 +27,17 @@ _Item = TypeVar("_Item")
 
 @dataclass(frozen=True)
 class _Features:
-    """One pass over a split: what every subject makes of it."""
+    """One pass over a split: what one subject makes of it."""
 
     positions: list[int]
-    """Positions of the rows that could be decoded."""
-    arrays: Mapping[tuple[str, str, bool], np.ndarray]
-    """(subject, encoder, projected) -> (n, D) float32."""
+    """Positions of the rows that could be decoded, the same for every subject."""
+    arrays: Mapping[tuple[str, bool], np.ndarray]
+    """(encoder, projected) -> (n, D) float32."""
 
 
 @dataclass
 class FeatureStore:
-    """Computes each split's features once, for all subjects together, so that all see the same rows."""
+    """Computes the features of a split once for each subject, when they are asked for."""
 
     setup: Setup
     data: Data
@@ -45,7 +45,7 @@ class FeatureStore:
     """`trained` and `untrained`."""
     limit: int | None = None
     """Only the first rows of each split."""
-    _kept: dict[str, _Features] = field(default_factory=dict)
+    _kept: dict[tuple[str, str], _Features] = field(default_factory=dict)
     _losses: dict[tuple[str, str], dict[str, float]] = field(default_factory=dict)
     _readers: dict[str, Reader] = field(default_factory=dict)
 
@@ -57,11 +57,16 @@ class FeatureStore:
             self._readers[split] = self.setup.reader(self.data.splits[split], self.data.columns)
         return self._readers[split]
 
-    def features(self, split: str) -> _Features:
-        """The features of a split."""
-        if split not in self._kept:
-            self._kept[split] = self._compute(split)
-        return self._kept[split]
+    def features(self, subject: str, split: str) -> _Features:
+        """What a subject makes of a split."""
+        if (subject, split) not in self._kept:
+            self._kept[subject, split] = self._compute(subject, split)
+        return self._kept[subject, split]
+
+    def positions(self, split: str) -> list[int]:
+        """Positions of the rows of a split that could be decoded."""
+        known = next((kept.positions for (_, name), kept in self._kept.items() if name == split), None)
+        return known if known is not None else [position for position, _ in self.examples(split)]
 
     def losses(self, subject: str, split: str) -> dict[str, float]:
         """Mean of each loss term and monitor over a split, by fixed draws."""
@@ -69,7 +74,8 @@ class FeatureStore:
             self._losses[subject, split] = self._mean_losses(self.learners[subject], split)
         return self._losses[subject, split]
 
-    def _examples(self, split: str) -> Iterator[tuple[int, Example]]:
+    def examples(self, split: str) -> Iterator[tuple[int, Example]]:
+        """Position and row of everything in a split that can be decoded."""
         reader = self.reader(split)
         for position in range(len(reader) if self.limit is None else min(self.limit, len(reader))):
             try:
@@ -77,33 +83,32 @@ class FeatureStore:
             except BadCell:
                 continue
 
-    def _compute(self, split: str) -> _Features:
+    def _compute(self, subject: str, split: str) -> _Features:
         positions: list[int] = []
-        parts: dict[tuple[str, str, bool], list[np.ndarray]] = {}
-        for chunk in _chunks(self._examples(split), _BATCH):
+        parts: dict[tuple[str, bool], list[np.ndarray]] = {}
+        for chunk in _chunks(self.examples(split), _BATCH):
             positions += [position for position, _ in chunk]
             examples = [example for _, example in chunk]
-            for name in self.setup.modalities:
-                batch = plain_batch(self.setup.modalities[name], name, examples)
-                for key, values in self._subjects(name, batch).items():
-                    parts.setdefault(key, []).append(values.to(torch.float32).cpu().numpy())
+            for name, modality in self.setup.modalities.items():
+                batch = plain_batch(modality, name, examples)
+                for projected, values in self._features_of(subject, name, batch).items():
+                    parts.setdefault((name, projected), []).append(values.to(torch.float32).cpu().numpy())
         if not positions:
             raise UnlabeledError(
-                f"data.splits.{split}: no row could be decoded; see quarantine.jsonl and check data.columns"
+                f"data.splits.{split}: no row could be decoded; check data.columns and see quarantine.jsonl"
             )
         return _Features(positions, {key: np.concatenate(values) for key, values in parts.items()})
 
-    def _subjects(self, name: str, batch: Batch) -> dict[tuple[str, str, bool], Tensor]:
-        found = {("raw", name, False): self.setup.modalities[name].raw(batch).flatten(1)}
-        for subject, learner in self.learners.items():
-            pooled = embed_batch(learner, name, batch)
-            found[subject, name, False] = pooled
-            for objective_name, objective in learner.named():
-                if name in learner.on[objective_name]:
-                    with torch.no_grad():
-                        found[subject, name, True] = objective.embed(name, pooled)
-                    break
-        return found
+    def _features_of(self, subject: str, name: str, batch: Batch) -> dict[bool, Tensor]:
+        """Projected or not -> (B, D) features of a plain batch."""
+        if subject == "raw":
+            return {False: self.setup.modalities[name].raw(batch).flatten(1)}
+        learner = self.learners[subject]
+        pooled = embed_batch(learner, name, batch)
+        objective = next((part for key, part in learner.named() if name in learner.on[key]), None)
+        with torch.no_grad():
+            projected = pooled if objective is None else objective.embed(name, pooled)
+        return {False: pooled, True: projected}
 
     def _mean_losses(self, learner: Learner, split: str) -> dict[str, float]:
         training = self.setup.recipe.recipe.training
@@ -113,7 +118,7 @@ class FeatureStore:
         learner.eval()
         sums: dict[str, float] = {}
         rows = 0
-        for chunk in _chunks(self._examples(split), training.batch_size):
+        for chunk in _chunks(self.examples(split), training.batch_size):
             examples = [example for _, example in chunk]
             batches = collate_views(examples, views.all_keys(), self.setup.modalities, training.seed, 0)
             built = views.build(MicroBatch(0, batches), learner, seed=training.seed, step=0, device=device)
@@ -134,7 +139,7 @@ class StoredSubject:
 
     def features(self, split: str, encoder: str, *, projected: bool = False) -> np.ndarray:
         """(n, D) float32 of every row of a split that could be decoded."""
-        return self.store.features(split).arrays[self.name, encoder, projected and self.name != "raw"]
+        return self.store.features(self.name, split).arrays[encoder, projected and self.name != "raw"]
 
     def losses(self, split: str) -> Mapping[str, float]:
         """Mean of each loss term and monitor of the run's objectives over a split; none for raw."""
@@ -164,14 +169,11 @@ class StoredData:
                 f"samples are packed from several rows, so column {name} has no value for each; set pack: false"
             )
         rows = self.store.data.splits[split]
-        return [
-            rows.source.row(int(rows.numbers[position]), [name])[name]
-            for position in self.store.features(split).positions
-        ]
+        return [rows.source.row(int(rows.numbers[position]), [name])[name] for position in self.store.positions(split)]
 
     def samples(self, split: str, encoder: str) -> Iterator[Mapping[str, np.ndarray]]:
         """Every decoded sample of an encoder."""
-        for _, example in self.store._examples(split):
+        for _, example in self.store.examples(split):
             yield example.samples[encoder]
 
     def labels(self, split: str, name: str) -> np.ndarray:

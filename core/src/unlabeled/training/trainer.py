@@ -65,7 +65,11 @@ def start_accelerator(recipe: ResolvedRecipe) -> Accelerator:
         raise UnlabeledError(
             "training.device: cuda, but torch sees no GPU; `unlabeled env` shows why, or set training.device=cpu"
         )
-    if os.environ.get("ACCELERATE_USE_CPU", "").lower() == "true" and "MASTER_ADDR" in os.environ and "WORLD_SIZE" not in os.environ:
+    if (
+        os.environ.get("ACCELERATE_USE_CPU", "").lower() == "true"
+        and "MASTER_ADDR" in os.environ
+        and "WORLD_SIZE" not in os.environ
+    ):
         raise UnlabeledError(
             "accelerate launch --cpu starts one process, however many were asked for; write "
             "accelerate launch --multi_gpu --num_processes N (works on CPU too), or torchrun --nproc-per-node N"

@@ -66,7 +66,7 @@ def _from_array(cell: dict[str, Any]) -> tuple[np.ndarray, int]:
         limits = np.iinfo(array.dtype)
         middle = 0 if limits.min < 0 else (limits.max + 1) / 2
         array = (array - middle) / ((limits.max + 1) if limits.min < 0 else middle)
-    channels = array.reshape(len(array), -1)
+    channels = array[:, None] if array.ndim == 1 else array
     if channels.shape[0] < channels.shape[1]:
         channels = channels.T
     return channels.astype(np.float32), rate
@@ -81,7 +81,9 @@ def _from_file(cell: Any) -> tuple[np.ndarray, int]:
             raise ValueError("the audio file is empty")
         return _read(io.BytesIO(data), "the audio file")
     if not isinstance(path, str | Path):
-        raise ValueError(f"an audio cell must be a path, bytes or an array with its sampling_rate, not {type(cell).__name__}")
+        raise ValueError(
+            f"an audio cell must be a path, bytes or an array with its sampling_rate, not {type(cell).__name__}"
+        )
     if not Path(path).is_file():
         raise ValueError(f"{path}: no such file")
     if not Path(path).stat().st_size:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -29,6 +29,14 @@ class CLIPConfig(Config):
         default=100.0, description="largest factor of the cosines, as larger ones made training unstable (section 2.5)"
     )
     role: str = Field(default="weak", description="augmentation pipeline; CLIP crops at random and nothing else")
+
+    @model_validator(mode="after")
+    def _within_bounds(self) -> "CLIPConfig":
+        if self.temperature * self.max_scale < 1 or self.temperature > 1:
+            raise ValueError(
+                f"temperature {self.temperature} must lie between 1 / max_scale ({1 / self.max_scale:g}) and 1"
+            )
+        return self
 
 
 class CLIP(Objective):
@@ -86,7 +94,7 @@ class CLIP(Objective):
     def loss(self, own: Mapping[str, Tensor], all: Mapping[str, Tensor], context: Context) -> Loss:
         """`ONE-OTHER`: half the sum of both directions' cross-entropies, over own rows; monitors: accuracy and scale."""
         sums: dict[str, Tensor] = {}
-        monitors = {"scale": own["scale"].squeeze()}
+        monitors = {"scale": own["scale"].detach().squeeze()}
         for one, other in combinations(self.names, 2):
             both = all[f"{one}.present"].bool() & all[f"{other}.present"].bool()
             places = torch.arange(len(both), device=both.device)[context.rows]
@@ -118,7 +126,7 @@ class CLIP(Objective):
     def export(self, folder: Path, encoders: Mapping[str, Encoder]) -> Sequence[str]:
         """`dual-encoder`: a VisionTextDualEncoderModel, where the two encoders are an image and a text model of transformers."""
         projections = {name: self.projection(name) for name in self.names}
-        written = export_dual_encoder(folder / "dual-encoder", encoders, projections, float(self.log_scale.exp()))
+        written = export_dual_encoder(folder / "dual-encoder", encoders, projections, self.log_scale.item())
         return ("dual-encoder",) if written else ()
 
 

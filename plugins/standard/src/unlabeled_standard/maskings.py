@@ -69,9 +69,10 @@ class BlockMasking(Masking):
         """(B, N) bool, True where chosen."""
         target = _share(layout.maskable, self.config.ratio)
         sizes = _sizes(layout)
-        volumes = draws("volume").uniform(self.config.attempts)
-        shapes = draws("shape").uniform(self.config.attempts, sizes.shape[1], low=-0.5, high=0.5)
-        corners = draws("corner").uniform(self.config.attempts, sizes.shape[1])
+        # In float64, so that devices round sides and corners alike.
+        volumes = draws("volume").uniform(self.config.attempts).double()
+        shapes = draws("shape").uniform(self.config.attempts, sizes.shape[1], low=-0.5, high=0.5).double()
+        corners = draws("corner").uniform(self.config.attempts, sizes.shape[1]).double()
         mask = torch.zeros_like(layout.maskable)
         for attempt in range(self.config.attempts):
             missing = target - mask.sum(dim=1)
@@ -90,8 +91,8 @@ class BlockMasking(Masking):
         BEiT's log-uniform ratio of the sides.
         """
         axes = sizes.shape[1]
-        least = missing.clamp(min=1, max=self.config.min_block).to(torch.float32)
-        tokens = least + volume * (missing.to(torch.float32) - least).clamp(min=0)
+        least = missing.clamp(min=1, max=self.config.min_block).double()
+        tokens = least + volume * (missing - least).clamp(min=0)
         stretch = shape * -math.log(self.config.min_aspect)
         if axes == 1:
             stretch = torch.zeros_like(stretch)

@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from unlabeled import ComponentSpec, Config, Draws, Modality, Sample
+from unlabeled_timeseries.cells import Missing, read_series
 from unlabeled_timeseries.picture import draw_curves
 from unlabeled_timeseries.statistics import SeriesStatistics
 
@@ -24,7 +25,7 @@ class SeriesConfig(Config):
     length: int | None = Field(
         None, ge=2, description="Steps every batch is padded to; None: those of the longest training series"
     )
-    missing: Literal["error", "interpolate"] = Field(
+    missing: Missing = Field(
         "error",
         description="What to do with NaN: quarantine the series, or interpolate each channel linearly over time",
     )
@@ -37,8 +38,8 @@ class SeriesConfig(Config):
 class Series(Modality):
     """Series of floats as `past_values` (B, T, C) with `past_observed_mask` (B, T, C), False in the padding on the right.
 
-    Cells are nested lists or arrays, [T] or [T][C]. Every batch is padded to the same `length`, so that a row's features do
-    not depend on its neighbours; of a longer series a view takes a random window, and evaluation the middle one.
+    Cells are nested lists, arrays or .npy files, [T] or [T][C]. Every batch is padded to the same `length`, so that a row's
+    features do not depend on its neighbours; of a longer series a view takes a random window, and evaluation the middle one.
     """
 
     Config = SeriesConfig
@@ -61,7 +62,7 @@ class Series(Modality):
 
     def decode(self, cell: Any) -> Sample:
         """`past_values` (T, C) float32, normalised; `ValueError` where the cell is no series of the right kind."""
-        values = self._read(cell)
+        values = read_series(cell, self.config.missing)
         if self.channels is not None and values.shape[1] != self.channels:
             raise ValueError(f"series has {values.shape[1]} channels, the training data have {self.channels}")
         with np.errstate(over="ignore"):
@@ -115,7 +116,7 @@ class Series(Modality):
         reason = "there are none"
         for cell in cells:
             try:
-                values = self._read(cell)
+                values = read_series(cell, self.config.missing)
             except ValueError as error:
                 reason = str(error)
             else:
@@ -124,7 +125,7 @@ class Series(Modality):
             found = {channels: it for channels, it in found.items() if channels == self.config.channels}
             reason = f"none has {self.config.channels} channels"
         if not found:
-            raise ValueError(f"timeseries/series: no training cell can be read: {reason}")
+            raise ValueError(f"no training cell can be read: {reason}")
         self._learn(max(found.values(), key=lambda statistics: statistics.series))
 
     def save(self, folder: Path) -> None:
@@ -149,36 +150,6 @@ class Series(Modality):
         self.channels = statistics.channels
         self.length = self.config.length or max(2, statistics.longest)
         self.mean, self.std = statistics.mean, _no_zero(statistics.std)
-
-    def _read(self, cell: Any) -> np.ndarray:
-        """(T, C) float64, finite."""
-        if isinstance(cell, np.ndarray) and cell.dtype == object:
-            cell = cell.tolist()
-        try:
-            values = np.asarray(cell, dtype=np.float64)
-        except (TypeError, ValueError):
-            raise ValueError("series is not a list of numbers, or its steps have unequal numbers of channels") from None
-        if values.ndim == 1:
-            values = values[:, np.newaxis]
-        if values.ndim != 2 or values.size == 0:
-            raise ValueError(f"series has shape {list(values.shape)}; it must be [steps] or [steps][channels]")
-        if np.isinf(values).any():
-            raise ValueError("series has infinite values")
-        if np.isnan(values).any():
-            values = self._fill(values)
-        return values
-
-    def _fill(self, values: np.ndarray) -> np.ndarray:
-        """NaN replaced on the line between its neighbours in time; at the ends by the nearest value."""
-        if self.config.missing == "error":
-            raise ValueError("series has missing values; set `missing: interpolate` to fill them")
-        places, filled = np.arange(len(values)), values.copy()
-        for channel, column in enumerate(values.T):
-            known = ~np.isnan(column)
-            if not known.any():
-                raise ValueError(f"series has no values at all in channel {channel}")
-            filled[:, channel] = np.interp(places, places[known], column[known])
-        return filled
 
     def _normalize(self, values: np.ndarray) -> np.ndarray:
         match self.config.normalization:

@@ -9,7 +9,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from unlabeled import Batch, Config, Draws, Modality, Sample
+from unlabeled import Batch, ComponentSpec, Config, Draws, Modality, Sample
 from unlabeled_video.decoding import Frames, read_frames
 
 Color = tuple[float, float, float]
@@ -67,15 +67,19 @@ class Video(Modality):
         clips = torch.from_numpy(np.stack([sample["frames"] for sample in samples]))
         return {"pixel_values": clips.permute(0, 1, 4, 2, 3).contiguous().to(torch.float32) / 255}
 
-    def pipelines(self) -> dict[str, list[dict[str, Any]]]:
-        """No pipeline flips: which way things move is content."""
-        weak = [{"id": "video/resized-crop", "scale": [0.5, 1.0]}]
-        strong = [
-            {"id": "video/resized-crop", "scale": [0.3, 1.0]},
-            {"id": "video/color-jitter"},
-            {"id": "video/grayscale"},
-        ]
-        return {"weak": weak, "strong": strong}
+    def pipelines(self) -> dict[str, list[ComponentSpec]]:
+        """weak: crops of VideoMAE's sizes (sides of 0.66 to 1; Tong et al., 2022). strong: those of CVRL (Qian et al., 2021).
+
+        No pipeline flips, which way things move is content.
+        """
+        return {
+            "weak": [{"id": "video/resized-crop", "scale": [0.44, 1.0]}],
+            "strong": [
+                {"id": "video/resized-crop", "scale": [0.3, 1.0]},
+                {"id": "video/color-jitter", "brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1},
+                {"id": "video/grayscale"},
+            ],
+        }
 
     def raw(self, batch: Batch) -> Tensor:
         """(B, T * 3 * 16 * 16) float32: every frame averaged to 16 x 16 pixels."""

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
 from unlabeled_standard.world import audio, series, text
 from unlabeled_standard.world.exact import Key, Stream, bits, cosine, noise, sine
 from unlabeled_standard.world.image import render
@@ -101,7 +100,11 @@ def test_every_motion_moves_what_is_seen_and_measured(motion):
 
 def test_round_things_that_spin_have_a_texture():
     spinning = [draw_scene(Key(3, 0, index)) for index in range(1500)]
-    spinning = [scene for scene in spinning if MOTIONS[scene.motion.kind] == "spin" and SHAPES[scene.things[0].shape] in ("circle", "ring")]
+    spinning = [
+        scene
+        for scene in spinning
+        if MOTIONS[scene.motion.kind] == "spin" and SHAPES[scene.things[0].shape] in ("circle", "ring")
+    ]
     assert spinning and all(scene.things[0].texture for scene in spinning)
 
 
@@ -111,17 +114,28 @@ def test_captions_tell_the_truth():
         assert first != second
         for caption in (first, second):
             words = f" {caption} "
-            nouns = [shape for shape in SHAPES if any(f" {noun} " in words.replace(",", " ") for noun in text.NOUNS[shape])]
+            nouns = [
+                shape for shape in SHAPES if any(f" {noun} " in words.replace(",", " ") for noun in text.NOUNS[shape])
+            ]
             assert SHAPES[scene.things[0].shape] in nouns
             assert set(nouns) <= {SHAPES[thing.shape] for thing in scene.things}
-            said = {motion for motion, pairs in text.VERBS.items() for pair in pairs for verb in pair if f" {verb} " in words}
+            said = {
+                motion
+                for motion, pairs in text.VERBS.items()
+                for pair in pairs
+                for verb in pair
+                if f" {verb} " in words
+            }
             assert said - {"orbit"} <= {MOTIONS[scene.motion.kind]}
             assert "  " not in caption and " a a" not in caption and caption == caption.strip()
 
 
 def test_both_captions_leave_things_out_and_use_other_words():
     captions = [text.write_captions(key, scene) for key, scene in zip(KEYS, SCENES, strict=True)]
-    colored = [any(f" {word} " in f" {c[0]} " for word in text.COLOR_WORDS[COLORS[s.things[0].color]]) for c, s in zip(captions, SCENES, strict=True)]
+    colored = [
+        any(f" {word} " in f" {c[0]} " for word in text.COLOR_WORDS[COLORS[s.things[0].color]])
+        for c, s in zip(captions, SCENES, strict=True)
+    ]
     assert 0.7 < np.mean(colored) < 1
     shared = [len({*a.split()} & {*b.split()}) / len({*a.split()} | {*b.split()}) for a, b in captions]
     assert np.mean(shared) < 0.5

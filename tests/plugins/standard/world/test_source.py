@@ -2,22 +2,23 @@
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from pydantic import ValidationError
-
 from unlabeled_standard.world import World, WorldConfig, source
 
-CONFIG = WorldConfig(train=40, validation=5, test=7, frames=4)
+CONFIG = WorldConfig(items={"train": 40, "validation": 5, "test": 7}, frames=4)
 COLUMNS = ("image", "text", "audio", "video", "series", "label", "shape", "color", "texture", "motion", "background")
 GOLDEN = "GOLDEN_DIGEST"  # of row 3 of split train; where it must change, so must VERSION
 
 DIGEST = """
 import sys
-from tests.plugins.standard.world.test_source import CONFIG, digest
+from test_source import CONFIG, digest
 from unlabeled_standard.world import World
 print(*(digest(World(CONFIG, "train").row(int(i), sys.argv[1].split(","))) for i in sys.argv[2:]))
 """
@@ -50,11 +51,11 @@ def world():
 def test_cells_have_the_types_that_modalities_read(world):
     row = world.row(0, COLUMNS)
     assert tuple(row) == COLUMNS == tuple(world.columns)
-    assert row["image"].shape == (64, 64, 3) and row["image"].dtype == np.uint8
+    assert row["image"].shape == (48, 48, 3) and row["image"].dtype == np.uint8
     assert len(row["text"]) == 2 and all(isinstance(caption, str) for caption in row["text"])
     assert row["audio"]["array"].shape == (8000,) and row["audio"]["array"].dtype == np.float32
     assert row["audio"]["sampling_rate"] == 8000
-    assert row["video"]["frames"].shape == (4, 64, 64, 3) and row["video"]["frames"].dtype == np.uint8
+    assert row["video"]["frames"].shape == (4, 48, 48, 3) and row["video"]["frames"].dtype == np.uint8
     assert row["video"]["fps"] == 8
     assert row["series"].shape == (96, 5) and row["series"].dtype == np.float32
     assert all(type(row[column]) is int for column, kind in world.columns.items() if kind == "label")
@@ -69,7 +70,8 @@ def test_order_and_other_columns_change_nothing(world):
 
 def test_another_process_makes_the_same_bytes(world):
     command = [sys.executable, "-c", DIGEST, ",".join(COLUMNS), "7", "3"]
-    printed = subprocess.run(command, capture_output=True, text=True, check=True, env={"PYTHONPATH": ":".join(filter(None, [".", *sys.path]))})
+    path = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, env={"PYTHONPATH": path})
     assert printed.stdout.split() == [digest(world.row(7, COLUMNS)), digest(world.row(3, COLUMNS))]
 
 
@@ -97,7 +99,7 @@ def test_splits_seeds_and_rows_differ():
 
 
 def test_a_row_does_not_depend_on_how_many_there_are(world):
-    larger = World(CONFIG.model_copy(update={"train": 400}), "train")
+    larger = World(WorldConfig(**(CONFIG.model_dump() | {"items": {"train": 400}})), "train")
     assert digest(larger.row(11, COLUMNS)) == digest(world.row(11, COLUMNS))
 
 
@@ -131,7 +133,7 @@ def test_labels_have_names(world):
 
 
 def test_fingerprint_follows_the_configuration_and_the_split(world):
-    configs = [CONFIG, CONFIG.model_copy(update={"seed": 1}), CONFIG.model_copy(update={"size": 48})]
+    configs = [CONFIG, CONFIG.model_copy(update={"seed": 1}), CONFIG.model_copy(update={"size": 64})]
     prints = {World(config, split).fingerprint() for config in configs for split in World.splits(config)}
     assert len(prints) == 9
     assert world.fingerprint() == World(CONFIG, "train").fingerprint()
@@ -145,6 +147,6 @@ def test_errors_say_what_exists(world):
     for index in (-1, 40):
         with pytest.raises(IndexError, match=f"no row {index} in 'train'; it has rows 0 to 39"):
             world.row(index, ["label"])
-    for wrong in ({"sise": 48}, {"size": 8}, {"train": 0}, {"seed": -1}):
+    for wrong in ({"sise": 48}, {"size": 8}, {"items": {"train": 0}}, {"items": {"dev": 1}}, {"seed": -1}):
         with pytest.raises(ValidationError, match=next(iter(wrong))):
             WorldConfig(**wrong)

@@ -1,7 +1,7 @@
 """audio/spectrogram-resnet: transformers' ResNetModel on spectrograms."""
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -18,9 +18,13 @@ class SpectrogramResNetConfig(Config):
     """Options of audio/spectrogram-resnet, named as transformers names them."""
 
     embedding_size: int = Field(32, ge=1, description="channels of the stem; ResNet-18 (He et al., 2016): 64")
-    hidden_sizes: list[int] = Field([32, 64, 128], min_length=1, description="channels of the stages; ResNet-18: 64, 128, 256, 512")
+    hidden_sizes: list[int] = Field(
+        [32, 64, 128], min_length=1, description="channels of the stages; ResNet-18: 64, 128, 256, 512"
+    )
     depths: list[int] = Field([1, 1, 1], min_length=1, description="blocks of each stage; ResNet-18: 2 each")
-    layer_type: Literal["basic", "bottleneck"] = Field("basic", description="ResNet-18 and -34: basic, larger ones: bottleneck")
+    layer_type: Literal["basic", "bottleneck"] = Field(
+        "basic", description="ResNet-18 and -34: basic, larger ones: bottleneck"
+    )
 
     @model_validator(mode="after")
     def _sensible(self) -> "SpectrogramResNetConfig":
@@ -37,7 +41,7 @@ class SpectrogramResNet(Encoder):
     """
 
     Config = SpectrogramResNetConfig
-    provides: ClassVar[frozenset[str]] = frozenset()
+    provides = frozenset()
     config: SpectrogramResNetConfig
 
     def __init__(self, config: SpectrogramResNetConfig, modality: Modality) -> None:
@@ -87,7 +91,9 @@ class SpectrogramResNet(Encoder):
     def restore(self, folder: Path) -> None:
         """Read what `export` wrote."""
         state = ResNetModel.from_pretrained(folder).state_dict()
-        self.model.load_state_dict({name: value for name, value in state.items() if not name.endswith("num_batches_tracked")})
+        self.model.load_state_dict(
+            {name: value for name, value in state.items() if not name.endswith("num_batches_tracked")}
+        )
 
 
 def _share_statistics(model: nn.Module) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -33,7 +33,9 @@ class Wav2Vec2Config(Config):
         description="normalisation of the feature encoder; group (BASE) is over time and sees padding, layer (LARGE) is not",
     )
     do_stable_layer_norm: bool = Field(False, description="normalise before each branch, as LARGE does")
-    num_conv_pos_embeddings: int = Field(32, ge=1, description="kernel of the positional convolution in tokens; BASE: 128")
+    num_conv_pos_embeddings: int = Field(
+        32, ge=1, description="kernel of the positional convolution in tokens; BASE: 128"
+    )
     num_conv_pos_embedding_groups: int = Field(16, ge=1, description="its groups; BASE: 16")
     hidden_dropout: float = Field(0.0, ge=0, lt=1, description="BASE: 0.1")
     attention_dropout: float = Field(0.0, ge=0, lt=1, description="BASE: 0.1")
@@ -48,10 +50,9 @@ class Wav2Vec2Config(Config):
     def _sensible(self) -> "Wav2Vec2Config":
         if not len(self.conv_dim) == len(self.conv_kernel) == len(self.conv_stride) > 0:
             raise ValueError("conv_dim, conv_kernel and conv_stride must be of one length")
-        if self.hidden_size % self.num_attention_heads:
-            raise ValueError(f"hidden_size={self.hidden_size} must be a multiple of num_attention_heads={self.num_attention_heads}")
-        if self.hidden_size % self.num_conv_pos_embedding_groups:
-            raise ValueError(f"hidden_size={self.hidden_size} must be a multiple of num_conv_pos_embedding_groups={self.num_conv_pos_embedding_groups}")
+        for name in ("num_attention_heads", "num_conv_pos_embedding_groups"):
+            if self.hidden_size % getattr(self, name):
+                raise ValueError(f"hidden_size={self.hidden_size} must be a multiple of {name}={getattr(self, name)}")
         return self
 
     def build(self) -> Wav2Vec2Model:
@@ -78,9 +79,7 @@ class Wav2Vec2(Encoder):
     """
 
     Config = Wav2Vec2Config
-    provides: ClassVar[frozenset[str]] = frozenset(
-        {"tokens", "mask-token", "drop-tokens", "layers", "branches", "local-features"}
-    )
+    provides = frozenset({"tokens", "mask-token", "drop-tokens", "layers", "branches", "local-features"})
     config: Wav2Vec2Config
 
     def __init__(self, config: Wav2Vec2Config, modality: Modality) -> None:
@@ -89,7 +88,9 @@ class Wav2Vec2(Encoder):
         self.width = config.hidden_size
         self.local_width = config.conv_dim[-1]
         if int(self._steps(torch.tensor(modality.input_shape[0]))) < 2:
-            raise ValueError(f"audio/wav2vec2: a clip of {modality.input_shape[0]} samples makes no two tokens; lengthen the modality's clip")
+            raise ValueError(
+                f"audio/wav2vec2: a clip of {modality.input_shape[0]} samples makes no two tokens; lengthen the modality's clip"
+            )
 
     def layout(self, batch: Batch) -> Layout:
         """Grid (T,): one token for every `stride` samples; only those whose samples are real count and may be masked."""
@@ -123,7 +124,9 @@ class Wav2Vec2(Encoder):
             features.register_hook(lambda gradient: gradient * scale)
         values, local = self.model.feature_projection(features)
         padding = self.layout(batch).maskable if "attention_mask" in batch.inputs else None
-        return Tokens(values, padding=padding, features={"local": local, "local-raw": features}, grid=(values.shape[1],))
+        return Tokens(
+            values, padding=padding, features={"local": local, "local-raw": features}, grid=(values.shape[1],)
+        )
 
     def replace(self, tokens: Tokens, mask: Tensor) -> Tokens:
         """The chosen projected features replaced by `masked_spec_embed`."""

@@ -57,4 +57,5 @@ def gumbel(uniform: Tensor) -> Tensor:
 
 def perplexity(probabilities: Tensor) -> Tensor:
     """(...,) exp of the entropy of probabilities (..., V)."""
-    return torch.exp(-torch.xlogy(probabilities, probabilities).sum(dim=-1))
+    tiny = torch.finfo(probabilities.dtype).tiny  # keeps the gradient finite where an entry has no probability at all
+    return torch.exp(-(probabilities * probabilities.clamp(min=tiny).log()).sum(dim=-1))

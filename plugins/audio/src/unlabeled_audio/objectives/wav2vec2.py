@@ -15,14 +15,23 @@ class Wav2Vec2ObjectiveConfig(Config):
 
     groups: int = Field(2, ge=1, description="G, codebooks")
     entries: int = Field(320, ge=2, description="V, entries of each codebook")
-    code_width: int = Field(256, ge=1, description="width of a quantised latent, all codebooks together; BASE 256, LARGE 768")
-    projection: int = Field(256, ge=1, description="width in which prediction and target are compared; BASE 256, LARGE 768")
-    negatives: int = Field(100, ge=1, description="K, distractors of each masked step, from other masked steps of its row")
+    code_width: int = Field(
+        256, ge=1, description="width of a quantised latent, all codebooks together; BASE 256, LARGE 768"
+    )
+    projection: int = Field(
+        256, ge=1, description="width in which prediction and target are compared; BASE 256, LARGE 768"
+    )
+    negatives: int = Field(
+        100, ge=1, description="K, distractors of each masked step, from other masked steps of its row"
+    )
     temperature: float = Field(0.1, gt=0, description="kappa of equation 3")
     gumbel_start: float = Field(2.0, gt=0, description="temperature of the Gumbel softmax at step 0")
     gumbel_end: float = Field(0.5, gt=0, description="its least value; BASE 0.5, LARGE 0.1")
     gumbel_decay: float = Field(
-        0.999995, gt=0, le=1, description="its factor every step; for 400,000 steps: a run of S steps needs about 0.25 ** (1 / S)"
+        0.999995,
+        gt=0,
+        le=1,
+        description="its factor every step; for 400,000 steps: a run of S steps needs about 0.25 ** (1 / S)",
     )
     diversity: float = Field(0.1, ge=0, description="alpha of equation 2, weight of the diversity loss")
     penalty: float = Field(10.0, ge=0, description="weight of the mean square of the features; BASE 10, LARGE 0")
@@ -51,7 +60,11 @@ class Wav2Vec2Objective(Objective):
     Config = Wav2Vec2ObjectiveConfig
     config: Wav2Vec2ObjectiveConfig
     requires = frozenset({"tokens", "mask-token", "local-features"})
-    views = (ViewSpec("weak", masks={"mask": {"id": "standard/span-masking", "probability": 0.65, "span": 10, "minimum": 2}}),)
+    views = (
+        ViewSpec(
+            "weak", masks={"mask": {"id": "standard/span-masking", "probability": 0.65, "span": 10, "minimum": 2}}
+        ),
+    )
     gathers = ("soft", "used")
 
     def __init__(self, config: Wav2Vec2ObjectiveConfig, encoders: Mapping[str, Encoder], facts: Facts) -> None:
@@ -91,7 +104,9 @@ class Wav2Vec2Objective(Objective):
         return {
             **self._contrast(predictions, targets, assignment.codes, others, real),
             **_usage(assignment, real),
-            "penalty": _penalty(tokens.features["local-raw"], encoder.layout(view).maskable & view.present.unsqueeze(1)),
+            "penalty": _penalty(
+                tokens.features["local-raw"], encoder.layout(view).maskable & view.present.unsqueeze(1)
+            ),
         }
 
     def loss(self, own: Mapping[str, Tensor], all: Mapping[str, Tensor], context: Context) -> Loss:
@@ -186,6 +201,8 @@ def _distinct(codes: Tensor, others: Tensor, same: Tensor) -> Tensor:
     """(B, M) how many different latents the distractors of each step are, but for those that are `same` as its own."""
     alike = (codes.unsqueeze(1) == codes.unsqueeze(2)).all(dim=-1)
     first = alike.to(torch.int64).argmax(dim=2)  # of each step, the first step with the same latent
-    numbers = first.unsqueeze(1).expand(-1, codes.shape[1], -1).gather(2, others).masked_fill(same, -1).sort(dim=2).values
+    numbers = (
+        first.unsqueeze(1).expand(-1, codes.shape[1], -1).gather(2, others).masked_fill(same, -1).sort(dim=2).values
+    )
     changes = (numbers[:, :, 1:] != numbers[:, :, :-1]).sum(dim=2)
     return changes + (numbers[:, :, 0] >= 0).to(changes.dtype)

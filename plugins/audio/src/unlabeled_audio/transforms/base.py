@@ -2,10 +2,10 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import torch
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BaseModel, Field
 from torch import Tensor
 
 from unlabeled import Config, Draws, Transform, View
@@ -79,18 +79,22 @@ def view_of(signal: Signal, view: View) -> View:
 class SoundTransform(Transform):
     """A random change of the real steps of sounds; padding stays zero."""
 
-    Config = RandomConfig
+    Config: ClassVar[type[BaseModel]] = RandomConfig
     config: RandomConfig
 
     def __call__(self, view: View, draws: Draws) -> View:
         """The view with the chosen rows changed; dtype and device stay."""
         signal = signal_of(view)
-        changed = self.change(signal, draws)
-        chosen = draws("chosen").coin(self.config.probability)
-        lengths = torch.where(chosen, changed.lengths, signal.lengths)
-        values = torch.where(chosen.reshape(-1, 1, 1), changed.values, signal.values)
-        result = Signal(values, lengths, signal.spectral)
-        return view_of(result.with_values(torch.where(result.real, result.values, 0)), view)
+        rows = draws("chosen").coin(self.config.probability).nonzero().squeeze(1)
+        if len(rows) == 0:
+            return view
+        if len(rows) == view.rows:
+            changed = self.change(signal, draws)
+            return view_of(replace(changed, values=torch.where(changed.real, changed.values, 0)), view)
+        part = Signal(signal.values[rows], signal.lengths[rows], signal.spectral)
+        changed = self.change(part, replace(draws, ids=draws.ids[rows]))
+        values = signal.values.index_copy(0, rows, torch.where(changed.real, changed.values, 0))
+        return view_of(Signal(values, signal.lengths.index_copy(0, rows, changed.lengths), signal.spectral), view)
 
     @abstractmethod
     def change(self, signal: Signal, draws: Draws) -> Signal:

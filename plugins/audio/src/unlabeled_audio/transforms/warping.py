@@ -40,7 +40,10 @@ class Crop(SoundTransform):
 class SpeedConfig(RandomConfig):
     """Options of audio/speed."""
 
-    factor: Range = Field((0.8, 1.25), description="range of the factor; 1.25 lasts 1/1.25 as long. Speed perturbation (Ko et al., 2015): 0.9 to 1.1")
+    factor: Range = Field(
+        (0.8, 1.25),
+        description="range of the factor; 1.25 lasts 1/1.25 as long. Speed perturbation (Ko et al., 2015): 0.9 to 1.1",
+    )
 
     @field_validator("factor")
     @classmethod

@@ -124,6 +124,8 @@ class Patch(Encoder):
 
 def _patch_size(patch: int | tuple[int, ...], dims: Sequence[int]) -> tuple[int, ...]:
     """The size of a patch along each of `dims`; ValueError where it does not fit."""
+    if not dims:
+        raise ValueError("the main input has channels and no axis to cut; set the modality's channel_axis to None")
     sizes = (patch,) * len(dims) if isinstance(patch, int) else patch
     if len(sizes) != len(dims):
         raise ValueError(

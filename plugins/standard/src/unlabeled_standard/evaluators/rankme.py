@@ -14,7 +14,6 @@ class RankMeConfig(Config):
     """Options of RankMe."""
 
     eps: Annotated[float, Field(gt=0)] = Field(default=1e-7, description="added to each share (section 3.2)")
-    max_samples: Annotated[int, Field(ge=2)] = Field(default=25600, description="of the test split at most (section 4)")
 
 
 class RankMe(Evaluator):
@@ -32,10 +31,7 @@ class RankMe(Evaluator):
         """`rankme` of each encoder, from 1 to the number of dimensions."""
         evaluations = []
         for encoder in data.encoders:
-            features = {
-                subject.name: finite_features(subject, context.test, encoder)[: self.config.max_samples]
-                for subject in subjects
-            }
+            features = {subject.name: finite_features(subject, context.test, encoder) for subject in subjects}
             metrics = {name: {"rankme": rankme(values, self.config.eps)} for name, values in features.items()}
             dimensions = {name: values.shape[1] for name, values in features.items()}
             samples = len(next(iter(features.values())))

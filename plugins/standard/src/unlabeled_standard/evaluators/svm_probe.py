@@ -21,7 +21,7 @@ class SVMProbeConfig(Config):
         description="values of C to choose from beside no penalty at all (TS2Vec, appendix C.2)",
     )
     folds: Annotated[int, Field(ge=2)] = Field(default=5, description="of the cross-validation on the train split")
-    max_samples: Annotated[int, Field(ge=10)] = Field(default=10000, description="to fit on at most (TS2Vec: 10000)")
+    fit_samples: Annotated[int, Field(ge=10)] = Field(default=10000, description="to fit on at most (TS2Vec: 10000)")
 
 
 class SVMProbe(Evaluator):
@@ -40,7 +40,7 @@ class SVMProbe(Evaluator):
         return score_labels(subjects, data, context, self._score, classifier="support vector machine, RBF kernel")
 
     def _score(self, labelled: Labelled) -> tuple[Mapping[str, float], Mapping[str, Any]]:
-        labelled = labelled.first(self.config.max_samples)
+        labelled = labelled.first(self.config.fit_samples)
         model = SVC(C=np.inf, gamma="scale")
         smallest = int(np.unique(labelled.train_labels, return_counts=True)[1].min())
         if len(labelled.train) >= 50 and smallest >= self.config.folds:

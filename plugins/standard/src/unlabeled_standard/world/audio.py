@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from unlabeled_standard.world.exact import Floats, Key, Stream, fraction, noise, sine, unit
-from unlabeled_standard.world.scene import COLORS, MOTIONS, SHAPES, Scene
+from unlabeled_standard.world.scene import MOTIONS, SHAPES, Scene
 
 RATE = 8000  # samples in a second
 SAMPLES = 8000

@@ -1,20 +1,23 @@
 """Numbers that are the same bits on every machine.
 
-The world is drawn with `+ - * /`, `sqrt`, `floor` and comparisons on float32 arrays alone: IEEE 754 fixes their results, while `sin`, `exp`
-and sums of arrays differ between processors and libraries. Randomness is numpy's Philox, whose bit stream numpy keeps stable.
+The world is drawn with `+ - * /`, `sqrt`, `floor` and comparisons on float32 arrays alone: IEEE 754 fixes their results,
+while `sin`, `exp` and sums of arrays differ between processors and libraries. Randomness is numpy's Philox, whose bit stream
+numpy keeps stable.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating[Any]]  # float32 at run time; numpy's annotations make float64 of float32 and a float
 Item = TypeVar("Item")
 
 
-class Key(NamedTuple):
+@dataclass(frozen=True)
+class Key:
     """What identifies one item of the world."""
 
     seed: int
@@ -23,7 +26,7 @@ class Key(NamedTuple):
 
 
 def bits(key: Key, part: int, words: int) -> NDArray[np.uint64]:
-    """`words` random 64-bit words of one part of one item (Philox4x64-10, Salmon et al., 2011); no two parts or items share any."""
+    """`words` random 64-bit words that no other part or item has (Philox4x64-10, Salmon et al., 2011)."""
     counter = np.array([0, key.index, key.split, part], dtype=np.uint64)
     return np.random.Philox(key=np.array([key.seed, 0], dtype=np.uint64), counter=counter).random_raw(words)
 

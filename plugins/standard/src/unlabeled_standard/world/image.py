@@ -63,8 +63,10 @@ def _backdrop(backdrop: Backdrop, times: Floats, centers: Floats) -> Floats:
     return _column(ground, backdrop.tint) * light + _column((step,) * 3, backdrop.tint) * (light * pattern)
 
 
-def _draw(canvas: Floats, thing: Thing, x: Floats, y: Floats, radius: Floats, turn: tuple[Floats, Floats], centers: Floats) -> None:
-    """Draw a thing, whose place, radius, and cosine and sine of its angle are (T,), in the window of the canvas that it reaches."""
+def _draw(
+    canvas: Floats, thing: Thing, x: Floats, y: Floats, radius: Floats, turn: tuple[Floats, Floats], centers: Floats
+) -> None:
+    """Draw a thing in the window of the canvas that it reaches; place, radius, and cosine and sine of its angle are (T,)."""
     size = len(centers)
     columns, rows = _reach(x, radius, size), _reach(y, radius, size)
     x, y, radius, east, south = (part[:, None, None] for part in (x, y, radius, *turn))
@@ -89,7 +91,9 @@ def _draw(canvas: Floats, thing: Thing, x: Floats, y: Floats, radius: Floats, tu
 
 def _column(levels: tuple[float, ...], tint: tuple[float, float, float]) -> Floats:
     """Tinted red, green and blue as (3, 1, 1, 1)."""
-    return np.array([level * factor for level, factor in zip(levels, tint, strict=True)], np.float32)[:, None, None, None]
+    return np.array([level * factor for level, factor in zip(levels, tint, strict=True)], np.float32)[
+        :, None, None, None
+    ]
 
 
 def _reach(center: Floats, radius: Floats, size: int) -> slice:

@@ -47,7 +47,7 @@ def main_path(motion: Motion, times: Floats) -> Path:
 
 
 def places(scene: Scene, times: Floats) -> Path:
-    """Where all things are, each (things, T): the first on its path, the others swaying a little, so that it is not alone in moving."""
+    """Where all things are and their radii, each (things, T): the first on its path, the others swaying a little."""
     things = np.array([(thing.x, thing.y, thing.angle, thing.radius) for thing in scene.things], dtype=np.float32)
     x, y, angle, radius = things.T[:, :, None]
     wave = sine(times * (0.4 + radius) + angle * 40)

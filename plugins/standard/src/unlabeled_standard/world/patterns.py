@@ -1,6 +1,6 @@
 """Flat patterns: how much of the second colour there is at points of the plane, 0 to 1.
 
-Each function takes coordinates in repeats of the pattern and `pixel`, the width of a pixel in repeats, over which edges are softened.
+Coordinates are in repeats of the pattern; `pixel` is the width of a pixel in repeats, over which edges are softened.
 """
 
 from typing import Any
@@ -11,7 +11,7 @@ from unlabeled_standard.world.exact import Floats, fraction, sine, triangle, uni
 
 
 def paint(name: str, a: Floats, b: Floats, pixel: Any) -> Floats:
-    """The pattern called `name`; unknown names are an error of the caller."""
+    """The pattern called `name`, in the shape of `a` and `b` broadcast; `ValueError` where there is none."""
     match name:
         case "plain":
             return np.zeros(np.broadcast_shapes(a.shape, b.shape), dtype=np.float32)

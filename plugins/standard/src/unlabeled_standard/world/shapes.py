@@ -1,7 +1,7 @@
 """Outlines: the signed distance of points from the edge of each shape, negative inside.
 
-Coordinates are in the thing's own frame, u to the right and v down, with the shape about as large as the unit circle. Distances are exact near
-the straight and round edges, which is all that anti-aliasing needs, and use IEEE operations only.
+Coordinates are in the thing's own frame, u to the right and v down, the shape about as large as the unit circle. Distances
+are exact near straight and round edges, which is all that anti-aliasing needs.
 """
 
 import numpy as np

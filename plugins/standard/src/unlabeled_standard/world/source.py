@@ -4,8 +4,9 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
+from unlabeled.interfaces.modality import Config
 from unlabeled.interfaces.source import Row, Source
 from unlabeled_standard.world import audio, series, text
 from unlabeled_standard.world.exact import Key
@@ -14,7 +15,6 @@ from unlabeled_standard.world.scene import BACKGROUNDS, COLORS, MOTIONS, SHAPES,
 
 VERSION = 1  # to be raised with every change of what any row holds
 FRAME_RATE = 8  # of videos, frames in a second
-SPLITS = ("train", "validation", "test")
 LABELS: dict[str, tuple[tuple[str, ...], Callable[[Scene], int]]] = {
     "label": (SHAPES, lambda scene: scene.things[0].shape),
     "shape": (SHAPES, lambda scene: scene.things[0].shape),
@@ -33,26 +33,33 @@ COLUMNS = {
 }
 
 
-class WorldConfig(BaseModel):
+class Items(Config):
+    """Rows of each split."""
+
+    train: int = Field(default=8192, ge=1)
+    validation: int = Field(default=512, ge=1)
+    test: int = Field(default=512, ge=1)
+
+
+class WorldConfig(Config):
     """The sample world: how many scenes and how they are rendered."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    seed: int = Field(default=0, ge=0, lt=2**63, description="another seed is another world")
+    items: Items = Field(default=Items(), description="rows of each split")
+    size: int = Field(default=48, ge=16, le=512, description="height and width of images and videos in pixels")
+    frames: int = Field(default=16, ge=1, le=256, description="frames of a video, 8 to the second")
+    steps: int = Field(default=96, ge=8, le=4096, description="readings of a sensor trace, 32 to the second")
 
-    seed: int = Field(default=0, ge=0, lt=2**63, description="Another seed is another world.")
-    train: int = Field(default=8192, ge=1, description="Rows of the split `train`.")
-    validation: int = Field(default=512, ge=1, description="Rows of the split `validation`.")
-    test: int = Field(default=512, ge=1, description="Rows of the split `test`.")
-    size: int = Field(default=64, ge=16, le=512, description="Height and width of images and videos in pixels.")
-    frames: int = Field(default=16, ge=1, le=256, description="Frames of a video, 8 to the second.")
-    steps: int = Field(default=96, ge=8, le=4096, description="Readings of a sensor trace, 32 to the second.")
+
+SPLITS = tuple(Items.model_fields)
 
 
 class World(Source):
     """One split of the sample world. Row i depends on the configuration, the split and i alone, cell by cell.
 
-    Cells: `image` (size, size, 3) uint8; `text` two captions; `audio` {array (8000,) float32, sampling_rate}; `video` {frames (frames, size,
-    size, 3) uint8, fps}, of which the image is the first frame; `series` (steps, 5) float32; labels of the largest thing (`label` is its shape),
-    of its motion and of the background.
+    Cells: `image` (size, size, 3) uint8; `text` two captions; `audio` {array (8000,) float32, sampling_rate};
+    `video` {frames (frames, size, size, 3) uint8, fps}, of which the image is the first frame; `series` (steps, 5) float32;
+    labels of the largest thing (`label` is its shape), of its motion and of the background.
     """
 
     Config = WorldConfig
@@ -66,12 +73,12 @@ class World(Source):
 
     @classmethod
     def splits(cls, config: BaseModel) -> tuple[str, ...]:
-        """`train`, `validation` and `test`."""
+        """Train, validation and test."""
         return SPLITS
 
     def __len__(self) -> int:
         """Number of rows."""
-        return int(getattr(self.config, self.split))
+        return int(getattr(self.config.items, self.split))
 
     @property
     def columns(self) -> Mapping[str, str]:
@@ -79,7 +86,7 @@ class World(Source):
         return COLUMNS
 
     def row(self, index: int, columns: Sequence[str]) -> Row:
-        """The named cells of row `index`; only these are rendered. `IndexError` or `ValueError` where a row or column does not exist."""
+        """The named cells of row `index`, the only ones rendered; `IndexError` or `ValueError` where one does not exist."""
         if not 0 <= index < len(self):
             raise IndexError(f"sample:world has no row {index} in {self.split!r}; it has rows 0 to {len(self) - 1}")
         key = Key(self.config.seed, SPLITS.index(self.split), index)

@@ -88,7 +88,9 @@ def _alone(stream: Stream, scene: Scene) -> str:
 
 def _beside(stream: Stream, scene: Scene) -> str:
     main, other = scene.things[0], stream.pick(scene.things[1:])
-    return f"{_moving(stream, scene, 0.3)} {_side(stream, main, other)} {_name(stream, other)}{_wall(stream, scene, 0.6)}"
+    return (
+        f"{_moving(stream, scene, 0.3)} {_side(stream, main, other)} {_name(stream, other)}{_wall(stream, scene, 0.6)}"
+    )
 
 
 def _from_other(stream: Stream, scene: Scene) -> str:
@@ -99,7 +101,9 @@ def _from_other(stream: Stream, scene: Scene) -> str:
 def _sentence(stream: Stream, scene: Scene) -> str:
     verb, _ = stream.pick(VERBS[MOTIONS[scene.motion.kind]])
     main, other = scene.things[0], stream.pick(scene.things[1:])
-    return f"{_name(stream, main)} {verb} {_side(stream, main, other)} {_name(stream, other)}{_wall(stream, scene, 0.5)}"
+    return (
+        f"{_name(stream, main)} {verb} {_side(stream, main, other)} {_name(stream, other)}{_wall(stream, scene, 0.5)}"
+    )
 
 
 def _list(stream: Stream, scene: Scene) -> str:
@@ -166,4 +170,6 @@ def _tidy(caption: str) -> str:
     """Single spaces, and `an` before a vowel."""
     words = caption.split()
     follow = [*words[1:], ""]
-    return " ".join("an" if word == "a" and after[0] in "aeiou" else word for word, after in zip(words, follow, strict=True))
+    return " ".join(
+        "an" if word == "a" and after[0] in "aeiou" else word for word, after in zip(words, follow, strict=True)
+    )

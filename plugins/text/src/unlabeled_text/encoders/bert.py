@@ -10,7 +10,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 from transformers import BertConfig as TransformersBertConfig
-from transformers import BertForMaskedLM
+from transformers import BertForMaskedLM, BertForPreTraining, BertModel
 from transformers.masking_utils import create_bidirectional_mask
 
 from unlabeled import Batch, Config, Encoded, Encoder, Layout, Tokens, gather_tokens
@@ -42,8 +42,10 @@ class BertConfig(Config):
     initializer_range: float = Field(
         0.02, gt=0, description="Standard deviation of initial weights (Devlin et al., 2019)."
     )
-    pool: Literal["mean", "class"] = Field(
-        "mean", description="What stands for a sample: the mean of its tokens, or [CLS]."
+    pool: Literal["mean", "class", "pooler"] = Field(
+        "mean",
+        description="What stands for a sample: the mean of its tokens, [CLS], or BERT's own pooler (a dense layer and tanh on "
+        "[CLS]), which a joint export with an image encoder needs.",
     )
     attention: Literal["sdpa", "eager"] = Field("sdpa", description="How transformers computes attention.")
 
@@ -55,8 +57,8 @@ class BertConfig(Config):
 
 
 class Bert(Encoder):
-    """BertForMaskedLM. Content tokens are the N = L - 1 tokens after [CLS], which is the prefix; [SEP] is content that no
-    masking may choose.
+    """BertForMaskedLM, or BertForPreTraining where its pooler is used. Content tokens are the N = L - 1 tokens after [CLS],
+    which is the prefix; [SEP] is content that no masking may choose.
     """
 
     Config = BertConfig
@@ -72,7 +74,7 @@ class Bert(Encoder):
             raise ValueError(
                 f"text/bert: positions {positions} is less than the modality's max_length {modality.config.max_length}"
             )
-        self.model = BertForMaskedLM(
+        self.model = self._architecture(
             TransformersBertConfig(
                 vocab_size=modality.vocabulary_size,
                 hidden_size=config.hidden_size,
@@ -121,8 +123,12 @@ class Bert(Encoder):
         )
 
     def pool(self, encoded: Encoded) -> Tensor:
-        """(B, D): the encoded [CLS], or the mean over every real token, [CLS] and [SEP] included, as is usual for BERT."""
+        """(B, D): the pooler's output, the encoded [CLS], or the mean over every real token, [CLS] and [SEP] included, as is
+        usual for BERT.
+        """
         assert encoded.prefix is not None
+        if self.config.pool == "pooler":
+            return cast(Tensor, self.model.bert.pooler(encoded.prefix))
         if self.config.pool == "class":
             return encoded.prefix[:, 0]
         total = encoded.prefix.sum(dim=1)
@@ -148,16 +154,25 @@ class Bert(Encoder):
 
     def vocabulary_logits(self, values: Tensor) -> Tensor:
         """(M, V) logits of encoded tokens (M, D): dense, GELU, LayerNorm, and the word embeddings with a bias."""
-        return cast(Tensor, self.model.cls(values))
+        return cast(Tensor, self.model.cls.predictions(values))
+
+    def transformers_model(self) -> BertModel | None:
+        """BertModel, where its pooler gives the features."""
+        return self.model.bert if self.config.pool == "pooler" else None
 
     def export(self, folder: Path) -> None:
-        """Write BertForMaskedLM, which AutoModel reads too, and the tokenizer."""
+        """Write the model, which AutoModel and AutoModelForMaskedLM both read, and the tokenizer."""
         self.model.save_pretrained(folder)
         self.modality.save(folder)
 
     def restore(self, folder: Path) -> None:
         """Read the weights back."""
-        self.model.load_state_dict(BertForMaskedLM.from_pretrained(folder).state_dict())
+        self.model.load_state_dict(self._architecture.from_pretrained(folder).state_dict())
+
+    @property
+    def _architecture(self) -> type[BertForMaskedLM] | type[BertForPreTraining]:
+        """The class whose checkpoint holds the pooler, where there is one."""
+        return BertForPreTraining if self.config.pool == "pooler" else BertForMaskedLM
 
     @contextmanager
     def _recording(self, which: str | None) -> Iterator[list[Tensor]]:

@@ -7,10 +7,10 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 from transformers import ResNetConfig, ResNetModel
+from unlabeled_vision.encoders.resnet import replace_batch_norm
 
 from unlabeled import Batch, Config, Encoded, Encoder, Modality, Tokens
 from unlabeled_video.encoders.pixels import Normalize, clip_modality, export_processor
-from unlabeled_vision.encoders.resnet import replace_batch_norm
 
 
 class ResNetOptions(Config):
@@ -21,7 +21,8 @@ class ResNetOptions(Config):
     depths: tuple[int, ...] = Field((1, 1, 1), min_length=1, description="blocks of each stage; ResNet-18: 2, 2, 2, 2")
     layer_type: Literal["basic", "bottleneck"] = Field("basic", description="blocks; ResNet-18: basic, -50: bottleneck")
     motion: bool = Field(
-        True, description="start from a first convolution that sums to zero over time, so that it sees only what changes"
+        True,
+        description="start from a first convolution that sums to zero over time, so that it sees only what changes",
     )
 
     @model_validator(mode="after")

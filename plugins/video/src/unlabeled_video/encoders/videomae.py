@@ -27,7 +27,9 @@ class Options(Config):
     @model_validator(mode="after")
     def _heads_divide(self) -> "Options":
         if self.hidden_size % self.num_attention_heads:
-            raise ValueError(f"num_attention_heads {self.num_attention_heads} must divide hidden_size {self.hidden_size}")
+            raise ValueError(
+                f"num_attention_heads {self.num_attention_heads} must divide hidden_size {self.hidden_size}"
+            )
         return self
 
 

@@ -37,8 +37,10 @@ class ViTEncoderConfig(Config):
     attention: Literal["sdpa", "eager"] = Field(
         "sdpa", description="Implementation; eager is faster in bfloat16 on a CPU."
     )
-    pool: Literal["mean", "class"] = Field(
-        "mean", description="Features of a picture: mean over its patches, or the class token."
+    pool: Literal["mean", "class", "pooler"] = Field(
+        "mean",
+        description="Features of a picture: mean over its patches, the class token, or ViT's own pooler (a dense layer and tanh on "
+        "the class token), which a joint export with a text encoder needs.",
     )
 
     @model_validator(mode="after")
@@ -82,7 +84,7 @@ class ViT(Encoder):
             encoder_stride=patch,
         )
         model_config._attn_implementation = config.attention
-        self.model = ViTModel(model_config, add_pooling_layer=False, use_mask_token=True)
+        self.model = ViTModel(model_config, add_pooling_layer=config.pool == "pooler", use_mask_token=True)
         self.normalize = Normalize(self.image)
         if config.positions == "fixed":
             places = self.model.embeddings.position_embeddings
@@ -117,9 +119,11 @@ class ViT(Encoder):
         return Encoded(hidden[:, count:], prefix, layers=tuple(output[:, count:] for output in outputs))
 
     def pool(self, encoded: Encoded) -> Tensor:
-        """(B, D): the mean over patches, or the class token."""
+        """(B, D): the mean over patches, the class token, or the pooler's output."""
         if self.config.pool == "mean" or encoded.prefix is None:
             return super().pool(encoded)
+        if self.config.pool == "pooler":
+            return self.model.pooler(encoded.prefix[:, -1:])
         return encoded.prefix[:, -1]
 
     def layout(self, batch: Batch) -> Layout:
@@ -146,14 +150,21 @@ class ViT(Encoder):
         cells = patches.reshape(len(patches), down, across, side, side, -1)
         return cells.permute(0, 5, 1, 3, 2, 4).reshape(len(patches), -1, down * side, across * side)
 
+    def transformers_model(self) -> ViTModel | None:
+        """The model, where its pooler gives the features."""
+        return self.model if self.config.pool == "pooler" else None
+
     def export(self, folder: Path) -> None:
-        """Write the model and its image processor; load it with `AutoModel.from_pretrained(folder, add_pooling_layer=False)`."""
+        """Write the model and its image processor; without pooler, load it with
+        `AutoModel.from_pretrained(folder, add_pooling_layer=False)`.
+        """
         self.model.save_pretrained(folder)
         save_image_processor(self.image, folder)
 
     def restore(self, folder: Path) -> None:
         """Read the weights of an export."""
-        model = ViTModel.from_pretrained(folder, add_pooling_layer=False, use_mask_token=True)
+        pooler = self.config.pool == "pooler"
+        model = ViTModel.from_pretrained(folder, add_pooling_layer=pooler, use_mask_token=True)
         self.model.load_state_dict(model.state_dict())
 
     def _grid(self, pixels: Tensor) -> tuple[int, int]:

@@ -1,0 +1,108 @@
+"""vision/convnext: the convolutional network ConvNeXt of transformers, cut into stem and stages."""
+
+from pathlib import Path
+
+from pydantic import Field, model_validator
+from torch import Tensor
+from transformers import ConvNextConfig, ConvNextModel
+
+from unlabeled import Batch, Config, Encoded, Encoder, Modality, Tokens
+from unlabeled_vision.processor import Normalize, image_modality, save_image_processor
+
+
+class ConvNextEncoderConfig(Config):
+    """Options of vision/convnext; names as in transformers' ConvNextConfig.
+
+    ConvNeXt-T: 4, [96, 192, 384, 768], [3, 3, 9, 3] (Liu et al., 2022, section 3).
+    """
+
+    patch_size: int = Field(4, ge=1, description="Side of the stem's patches in pixels.")
+    hidden_sizes: tuple[int, ...] = Field(
+        (32, 64, 128, 256), min_length=1, description="Channels of each stage; the last is the width."
+    )
+    depths: tuple[int, ...] = Field(
+        (1, 1, 1, 1), min_length=1, description="Blocks of each stage; every stage but the first halves the map."
+    )
+    layer_scale_init_value: float = Field(
+        0.0,
+        ge=0,
+        description="Initial factor of each block's branch; 0: no factors. Liu et al., 2022: 1e-6, for deep networks and long runs.",
+    )
+    drop_path_rate: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Share of samples that skip the last block, growing from 0 at the first. ConvNeXt-T: 0.1.",
+    )
+
+    @model_validator(mode="after")
+    def _matching(self) -> "ConvNextEncoderConfig":
+        if len(self.hidden_sizes) != len(self.depths):
+            raise ValueError("hidden_sizes and depths need one number for each stage, as many of one as of the other")
+        return self
+
+
+class ConvNext(Encoder):
+    """ConvNeXt (Liu et al., 2022). Its stages merge tokens, so objectives that work on tokens do not fit it.
+
+    It normalises each place alone, never over the batch, so micro-batches change nothing.
+    """
+
+    Config = ConvNextEncoderConfig
+    config: ConvNextEncoderConfig
+    provides: frozenset[str] = frozenset({"multi-resolution"})
+
+    def __init__(self, config: ConvNextEncoderConfig, modality: Modality) -> None:
+        super().__init__(config, modality)
+        self.image = image_modality(modality, "vision/convnext")
+        size, reach = self.image.config.size, config.patch_size * 2 ** (len(config.depths) - 1)
+        if size < reach:
+            raise ValueError(
+                f"vision/convnext: pictures of {size} pixels are too small for patch_size {config.patch_size} and "
+                f"{len(config.depths)} stages, which need {reach}"
+            )
+        self.width = config.hidden_sizes[-1]
+        self.model = ConvNextModel(
+            ConvNextConfig(
+                patch_size=config.patch_size,
+                num_stages=len(config.depths),
+                hidden_sizes=list(config.hidden_sizes),
+                depths=list(config.depths),
+                layer_scale_init_value=config.layer_scale_init_value,
+                drop_path_rate=config.drop_path_rate,
+                image_size=size,
+            )
+        )
+        self.normalize = Normalize(self.image)
+
+    def embed(self, batch: Batch) -> Tokens:
+        """The stem's map as tokens (B, N, hidden_sizes[0]) with its grid."""
+        stem = self.model.embeddings(self.normalize(batch.inputs["pixel_values"]))
+        return Tokens(stem.flatten(2).transpose(1, 2), grid=tuple(stem.shape[2:]))
+
+    def encode(self, tokens: Tokens, *, keep: Tensor | None = None, layers: str | None = None) -> Encoded:
+        """The stages; values are the last map as (B, places, width)."""
+        if keep is not None:
+            raise self._lacks("drop-tokens")
+        if layers is not None:
+            raise self._lacks("layers")
+        assert tokens.grid is not None
+        stem = tokens.values.transpose(1, 2).unflatten(2, tokens.grid)
+        return Encoded(self.model.encoder(stem).last_hidden_state.flatten(2).transpose(1, 2))
+
+    def pool(self, encoded: Encoded) -> Tensor:
+        """(B, D): the mean over places, normalised: the model's `pooler_output`."""
+        return self.model.layernorm(super().pool(encoded))
+
+    def transformers_model(self) -> ConvNextModel:
+        """The model, whose `pooler_output` is what `pool` gives."""
+        return self.model
+
+    def export(self, folder: Path) -> None:
+        """Write the model and its image processor."""
+        self.model.save_pretrained(folder)
+        save_image_processor(self.image, folder)
+
+    def restore(self, folder: Path) -> None:
+        """Read the weights of an export."""
+        self.model.load_state_dict(ConvNextModel.from_pretrained(folder).state_dict())
