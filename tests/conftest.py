@@ -60,7 +60,7 @@ def rows_table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture()
+@pytest.fixture
 def rows_recipe(rows_plugin: Path, rows_table: Path) -> Recipe:
     """A small recipe of the example plugin."""
     return {

@@ -18,6 +18,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 from torch.nn import functional as F
+
 from unlabeled_standard.world import World, WorldConfig
 
 COLUMNS = {

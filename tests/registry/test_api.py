@@ -1,4 +1,5 @@
 import pytest
+
 from unlabeled_registry.api import API_VERSION, satisfies
 
 

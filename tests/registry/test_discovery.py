@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from unlabeled_registry.discovery import GROUP, Installed, distributions, installed_plugins
 from unlabeled_registry.testing import write_distribution
 

@@ -3,6 +3,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+
 from unlabeled_registry.hooks import Hooks, RunHooks, hookimpl
 
 RUN = Path("run")

@@ -2,6 +2,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+
 from unlabeled_registry.capabilities import CAPABILITIES
 from unlabeled_registry.errors import ManifestError
 from unlabeled_registry.manifest import Manifest, parse

@@ -3,6 +3,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from unlabeled_registry.errors import PluginError, RegistryError, UnknownComponent
 from unlabeled_registry.registry import Registry, discover
 from unlabeled_registry.testing import write_distribution

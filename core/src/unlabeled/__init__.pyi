@@ -1,6 +1,4 @@
 # The public names, for type checkers; at run time they are imported when first used.
-from unlabeled_registry.hooks import hookimpl as hookimpl
-
 from unlabeled.errors import UnlabeledError as UnlabeledError
 from unlabeled.interfaces.augmentation import Augmentation as Augmentation
 from unlabeled.interfaces.augmentation import Masking as Masking
@@ -40,5 +38,6 @@ from unlabeled.runs.api import load as load
 from unlabeled.runs.api import train as train
 from unlabeled.runs.run import Run as Run
 from unlabeled.training.normalization import BatchNorm as BatchNorm
+from unlabeled_registry.hooks import hookimpl as hookimpl
 
 __version__: str

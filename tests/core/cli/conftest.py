@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from unlabeled_registry.testing import write_distribution
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]

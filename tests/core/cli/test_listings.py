@@ -4,10 +4,10 @@ from subprocess import CompletedProcess
 from typing import Any, Protocol
 
 import pytest
-from unlabeled_registry.negotiation import Cell
-from unlabeled_registry.testing import write_distribution
 
 from unlabeled.cli.matrix import print_matrix
+from unlabeled_registry.negotiation import Cell
+from unlabeled_registry.testing import write_distribution
 
 
 class Run(Protocol):

@@ -5,11 +5,11 @@ from types import ModuleType
 
 import click
 import pytest
-from unlabeled_registry.errors import PluginError
 
 from unlabeled.cli import main as cli_main
 from unlabeled.cli.main import COMMANDS, main
 from unlabeled.errors import UnlabeledError
+from unlabeled_registry.errors import PluginError
 
 HEAVY = ("torch", "transformers", "datasets", "pydantic", "typer", "numpy", "unlabeled_clidemo")
 

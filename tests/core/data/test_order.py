@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from unlabeled.data.order import sample_positions, share, step_positions, steps_per_epoch
 
 

@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
-import unlabeled
 import yaml
+
+import unlabeled
 from unlabeled import UnlabeledError
 
 Recipe = dict[str, Any]

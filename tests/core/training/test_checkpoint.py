@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
+
 from unlabeled import UnlabeledError
 from unlabeled.training.checkpoint import (
     Checkpoint,

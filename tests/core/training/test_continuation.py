@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import unlabeled
 import yaml
 from safetensors.torch import load_file
+
+import unlabeled
 
 
 def weights(run: Path) -> dict[str, Any]:

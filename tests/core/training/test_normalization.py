@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+
 from unlabeled import BatchNorm
 from unlabeled.training.normalization import settle
 

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import torch
+
 import unlabeled
 from unlabeled.training.distributed import leave
 

@@ -5,11 +5,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 import torch
-from unlabeled_audio.spectrogram import Spectrogram, SpectrogramConfig
-from unlabeled_audio.waveform import Audio, AudioConfig
 
 from unlabeled import Draws, Modality, View
 from unlabeled.testing import make_view
+from unlabeled_audio.spectrogram import Spectrogram, SpectrogramConfig
+from unlabeled_audio.waveform import Audio, AudioConfig
 
 RATE = 8000
 SECONDS = (0.5, 0.31, 0.12, 0.8)  # the last is longer than a clip

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+
 from unlabeled_audio.decoding import read_audio, resample
 
 RATE = 8000

@@ -7,11 +7,11 @@ import pytest
 import torch
 from pydantic import ValidationError
 from transformers import ASTFeatureExtractor
+
+from unlabeled import Draws, Modality, View
 from unlabeled_audio.log_mel import MEAN, STD, frames, log_mel
 from unlabeled_audio.spectrogram import Spectrogram, SpectrogramConfig
 from unlabeled_audio.waveform import Audio, AudioConfig
-
-from unlabeled import Draws, Modality, View
 
 RATE = 8000
 Cells = list[dict[str, object]]

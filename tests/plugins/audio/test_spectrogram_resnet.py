@@ -9,11 +9,11 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 from transformers import AutoFeatureExtractor, AutoModel
-from unlabeled_audio.encoders.spectrogram_resnet import SpectrogramResNet, SpectrogramResNetConfig
-from unlabeled_audio.spectrogram import Spectrogram
 
 from unlabeled import Batch, BatchNorm, Modality, View
 from unlabeled.testing import check_encoder, check_export
+from unlabeled_audio.encoders.spectrogram_resnet import SpectrogramResNet, SpectrogramResNetConfig
+from unlabeled_audio.spectrogram import Spectrogram
 
 Cells = list[dict[str, object]]
 Maker = Callable[[Modality, Sequence[object], str], View]

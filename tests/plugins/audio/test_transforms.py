@@ -5,6 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 from pydantic import ValidationError
+
+from unlabeled import View
+from unlabeled.testing import check_transform, make_draws
 from unlabeled_audio.log_mel import DECIBELS
 from unlabeled_audio.transforms.base import SoundTransform, signal_of
 from unlabeled_audio.transforms.level import (
@@ -28,9 +31,6 @@ from unlabeled_audio.transforms.warping import (
     SpeedConfig,
     interpolated,
 )
-
-from unlabeled import View
-from unlabeled.testing import check_transform, make_draws
 
 TRANSFORMS: list[SoundTransform] = [
     Gain(GainConfig()),

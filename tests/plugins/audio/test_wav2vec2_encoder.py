@@ -10,11 +10,11 @@ from pydantic import ValidationError
 from torch import Tensor
 from transformers import AutoFeatureExtractor, AutoModel
 from transformers.masking_utils import create_bidirectional_mask
-from unlabeled_audio.encoders.wav2vec2 import Wav2Vec2, Wav2Vec2Config
-from unlabeled_audio.waveform import Audio, AudioConfig
 
 from unlabeled import Batch, Modality, View
 from unlabeled.testing import check_encoder, check_export, make_view
+from unlabeled_audio.encoders.wav2vec2 import Wav2Vec2, Wav2Vec2Config
+from unlabeled_audio.waveform import Audio, AudioConfig
 
 Cells = list[dict[str, object]]
 Maker = Callable[[Modality, Sequence[object], str], View]

@@ -3,23 +3,24 @@
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from pydantic import ValidationError
 from torch import Tensor
+from transformers import AutoModelForPreTraining, Wav2Vec2ForPreTraining
 from transformers import Wav2Vec2Config as ModelConfig
-from transformers import Wav2Vec2ForPreTraining
 from transformers.models.wav2vec2 import modeling_wav2vec2
+
+from unlabeled import Facts, View
+from unlabeled.testing import check_objective, make_draws, take_step
 from unlabeled_audio.encoders.wav2vec2 import Wav2Vec2, Wav2Vec2Config
 from unlabeled_audio.objectives.quantizer import ProductQuantizer, gumbel, perplexity
 from unlabeled_audio.objectives.wav2vec2 import Wav2Vec2Objective, Wav2Vec2ObjectiveConfig, scored_steps
 from unlabeled_audio.waveform import Audio
 from unlabeled_standard.maskings import SpanMasking, SpanMaskingConfig
-
-from unlabeled import Facts, View
-from unlabeled.testing import check_objective, make_draws, take_step
 
 GROUPS, ENTRIES, NEGATIVES = 2, 5, 7
 OPTIONS: dict[str, Any] = {
@@ -289,6 +290,34 @@ def test_the_temperature_falls_to_its_end() -> None:
     assert config.gumbel_temperature(0) == 2.0
     assert config.gumbel_temperature(100000) == pytest.approx(2 * math.exp(100000 * math.log(0.999995)))
     assert config.gumbel_temperature(400000) == 0.5
+
+
+def test_exports_the_whole_as_transformers_has_it(
+    objective: Wav2Vec2Objective, encoders: Encoders, view: View, tmp_path: Path
+) -> None:
+    assert objective.export(tmp_path, encoders) == ("audio-pretraining",)
+    model = AutoModelForPreTraining.from_pretrained(tmp_path / "audio-pretraining").double().eval()
+    encoder = encoders["audio"]
+    with torch.no_grad():
+        output = model(encoder.normalized(view), view.inputs["attention_mask"])
+        tokens = encoder.embed(view)
+        hidden = objective.project_hid(encoder.encode(tokens).values)
+        chosen = objective.quantizer.assign(tokens.features["local"], None, 1.0).hard
+        targets = objective.project_q(objective.quantizer.lookup(chosen))
+    assert torch.allclose(output.projected_quantized_states, targets, atol=1e-6)
+    real = encoder.layout(view).maskable
+    assert torch.allclose(output.projected_states[real], hidden[real], atol=1e-6)
+
+
+def test_half_precision_changes_little(objective: Wav2Vec2Objective, encoders: Encoders, view: View) -> None:
+    """Cosines, softmax and sums stay in float32 under autocast."""
+    encoders["audio"].float(), objective.float()
+    narrow = view.with_inputs(input_values=view.inputs["input_values"].float())
+    exact = take_step(objective, [narrow], encoders)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = take_step(objective, [narrow], encoders)
+    assert all(found.outputs[name].dtype == torch.float32 for name in ("contrastive", "soft", "penalty"))
+    assert torch.allclose(found.loss, exact.loss, rtol=0.05)
 
 
 def test_noise_follows_the_step_nowhere(objective: Wav2Vec2Objective, encoders: Encoders, view: View) -> None:

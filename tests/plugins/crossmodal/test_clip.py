@@ -9,11 +9,11 @@ import pytest
 import torch
 from pydantic import ValidationError
 from torch import Tensor
-from unlabeled_crossmodal.clip import CLIP, CLIPConfig
 
 from unlabeled import Context, Encoder, Facts, View
 from unlabeled.testing import check_objective, take_step
 from unlabeled.training.optimizers import parameter_groups
+from unlabeled_crossmodal.clip import CLIP, CLIPConfig
 
 FACTS = Facts(samples=100, batch_size=6, steps=10, epochs=1.0)
 MISSING = {

@@ -10,6 +10,8 @@ import pytest
 import torch
 from PIL import Image as Pillow
 from safetensors.torch import load_file
+
+from unlabeled import Batch, Draws, Encoder, Facts, Modality
 from unlabeled_crossmodal.clip import CLIP, CLIPConfig
 from unlabeled_text.encoders.bert import Bert, BertConfig
 from unlabeled_text.modality import Text, TextConfig
@@ -17,8 +19,6 @@ from unlabeled_vision.encoders.convnext import ConvNext, ConvNextEncoderConfig
 from unlabeled_vision.encoders.resnet import ResNet, ResNetEncoderConfig
 from unlabeled_vision.encoders.vit import ViT, ViTEncoderConfig
 from unlabeled_vision.modality import Image, ImageConfig
-
-from unlabeled import Batch, Draws, Encoder, Facts, Modality
 
 TEXTS = ["a small red fox", "two dogs", "a red house behind a small garden with dogs"]
 SIZE = 16

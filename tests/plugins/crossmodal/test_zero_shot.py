@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from unlabeled_crossmodal.zero_shot import ZeroShot, ZeroShotConfig
 
 from unlabeled import EvaluationContext
+from unlabeled_crossmodal.zero_shot import ZeroShot, ZeroShotConfig
 
 SIZES = {"train": 90, "test": 40}
 CONTEXT = EvaluationContext(seed=0, train="train", test="test", label="kind")

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
-from unlabeled_standard.encoders.patch import Patch, PatchConfig
 
 from unlabeled import Config, Modality, Sample
+from unlabeled_standard.encoders.patch import Patch, PatchConfig
 
 
 class ArrayConfig(Config):

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from torch import Tensor
+
 from unlabeled_standard.contrastive import info_nce, nt_xent
 
 

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
+from unlabeled import EvaluationContext, Evaluator
 from unlabeled_standard.evaluators.knn import KNN, KNNConfig
 from unlabeled_standard.evaluators.linear_probe import LinearProbe, LinearProbeConfig
 from unlabeled_standard.evaluators.objective_loss import ObjectiveLoss
 from unlabeled_standard.evaluators.rankme import RankMe, RankMeConfig, rankme
 from unlabeled_standard.evaluators.retrieval import Retrieval, RetrievalConfig, ranks_of_names
 from unlabeled_standard.evaluators.svm_probe import SVMProbe, SVMProbeConfig
-
-from unlabeled import EvaluationContext, Evaluator
 
 SIZES = {"train": 120, "test": 60}
 CONTEXT = EvaluationContext(seed=0, train="train", test="test", label="kind")

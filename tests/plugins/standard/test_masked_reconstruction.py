@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
+
+from unlabeled import Draws, Facts, View
+from unlabeled.testing import check_objective, make_view, take_step
 from unlabeled_standard.encoders.patch import Patch
 from unlabeled_standard.maskings import RandomMasking, RandomMaskingConfig
 from unlabeled_standard.objectives.masked_reconstruction import (
@@ -15,9 +18,6 @@ from unlabeled_standard.objectives.masked_reconstruction import (
     MaskedReconstructionConfig,
 )
 from unlabeled_standard.positions import sincos_positions
-
-from unlabeled import Draws, Facts, View
-from unlabeled.testing import check_objective, make_view, take_step
 
 Build = Callable[..., Patch]
 Values = Callable[..., Tensor]

@@ -6,6 +6,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from unlabeled import Draws, Layout
+from unlabeled.testing import check_masking
 from unlabeled_standard.maskings import (
     BlockMasking,
     BlockMaskingConfig,
@@ -14,9 +17,6 @@ from unlabeled_standard.maskings import (
     SpanMasking,
     SpanMaskingConfig,
 )
-
-from unlabeled import Draws, Layout
-from unlabeled.testing import check_masking
 
 LENGTHS = torch.tensor([1, 5, 12, 20])
 PADDED = Layout((20,), LENGTHS, torch.arange(20) < LENGTHS.unsqueeze(1))

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from unlabeled_standard.encoders.patch import Patch, PatchConfig
 
 from unlabeled import Config, Modality, Sample
 from unlabeled.testing import check_encoder, check_export, make_view
+from unlabeled_standard.encoders.patch import Patch, PatchConfig
 
 Build = Callable[..., Patch]
 Values = Callable[..., Tensor]

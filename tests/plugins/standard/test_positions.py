@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from unlabeled_standard.positions import sincos_positions
 
 

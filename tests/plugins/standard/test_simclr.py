@@ -6,12 +6,12 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor
-from unlabeled_standard.encoders.patch import Patch
-from unlabeled_standard.networks import Projector
-from unlabeled_standard.objectives.simclr import SimCLR, SimCLRConfig
 
 from unlabeled import Facts, View
 from unlabeled.testing import check_objective, make_view, take_step
+from unlabeled_standard.encoders.patch import Patch
+from unlabeled_standard.networks import Projector
+from unlabeled_standard.objectives.simclr import SimCLR, SimCLRConfig
 
 Build = Callable[..., Patch]
 Values = Callable[..., Tensor]

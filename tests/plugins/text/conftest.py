@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 import torch
-from unlabeled_text.encoders.bert import Bert, BertConfig
-from unlabeled_text.modality import Text, TextConfig
 
 from unlabeled import Draws, View
 from unlabeled.testing import make_view
+from unlabeled_text.encoders.bert import Bert, BertConfig
+from unlabeled_text.modality import Text, TextConfig
 
 TEXTS = [
     "The quick brown fox jumps over the lazy dog.",

@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 import torch
+
+from unlabeled import Draws, Layout, View
+from unlabeled.testing import check_masking, check_transform, make_draws
 from unlabeled_text.augmentations.whole_word_masking import WholeWordMasking, WholeWordMaskingConfig
 from unlabeled_text.augmentations.word_dropout import WordDropout, WordDropoutConfig
 from unlabeled_text.encoders.bert import Bert
 from unlabeled_text.modality import Text
 from unlabeled_text.words import NO_WORD
-
-from unlabeled import Draws, Layout, View
-from unlabeled.testing import check_masking, check_transform, make_draws
 
 
 def words_layout(*rows: list[int]) -> Layout:

@@ -10,11 +10,11 @@ import pytest
 import torch
 from pydantic import ValidationError
 from torch import Tensor
-from unlabeled_text.encoders.bert import Bert, BertConfig
-from unlabeled_text.modality import Text, TextConfig
 
 from unlabeled import Batch, Encoded, View, gather_tokens
 from unlabeled.testing import check_encoder, check_export
+from unlabeled_text.encoders.bert import Bert, BertConfig
+from unlabeled_text.modality import Text, TextConfig
 
 BUILDS: list[dict[str, Any]] = [
     {},

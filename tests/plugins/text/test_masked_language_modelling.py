@@ -7,6 +7,9 @@ import pytest
 import torch
 from pydantic import ValidationError
 from torch import Tensor
+
+from unlabeled import Context, Facts, View
+from unlabeled.testing import check_objective, make_draws, take_step
 from unlabeled_standard.maskings import RandomMasking, RandomMaskingConfig
 from unlabeled_text.encoders.bert import Bert
 from unlabeled_text.modality import Text
@@ -14,9 +17,6 @@ from unlabeled_text.objectives.masked_language_modelling import (
     MaskedLanguageModelling,
     MaskedLanguageModellingConfig,
 )
-
-from unlabeled import Context, Facts, View
-from unlabeled.testing import check_objective, make_draws, take_step
 
 FACTS = Facts(samples=10, batch_size=5, steps=100, epochs=1.0)
 

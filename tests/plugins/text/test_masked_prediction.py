@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from unlabeled_text.evaluators.masked_prediction import MaskedPrediction
 
 from unlabeled import Config, EvaluationContext
+from unlabeled_text.evaluators.masked_prediction import MaskedPrediction
 
 
 class Run:

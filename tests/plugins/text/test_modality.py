@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from unlabeled_text.modality import Text, TextConfig
 
 from unlabeled import Draws, View
 from unlabeled.testing import make_view
+from unlabeled_text.modality import Text, TextConfig
 
 
 def draws(number: int, epoch: int = 0, role: str = "weak", view: int = 0) -> Draws:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
 from unlabeled_text.modality import Text, TextConfig
 from unlabeled_text.tokenization import ROLES, load_tokenizer, train_tokenizer
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from unlabeled_timeseries.modality import Series, SeriesConfig
 
 from unlabeled import View
 from unlabeled.testing import make_view
+from unlabeled_timeseries.modality import Series, SeriesConfig
 
 LENGTHS = (40, 23, 31, 2, 1, 40)
 

@@ -6,15 +6,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from unlabeled import View
+from unlabeled.testing import check_encoder, check_export
 from unlabeled_timeseries.encoders.dilated_convolution import (
     DilatedConvolution,
     DilatedConvolutionConfig,
     blocks_to_see,
 )
 from unlabeled_timeseries.modality import Series
-
-from unlabeled import View
-from unlabeled.testing import check_encoder, check_export
 
 
 @pytest.fixture

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from unlabeled_timeseries.modality import Series, SeriesConfig
 
 from unlabeled import Draws
 from unlabeled.testing import make_view
+from unlabeled_timeseries.modality import Series, SeriesConfig
 
 Cells = Callable[..., list[np.ndarray]]
 Fit = Callable[..., Series]

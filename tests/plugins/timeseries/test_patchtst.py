@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 from transformers import AutoModel
 from transformers.models.patchtst.modeling_patchtst import PatchTSTMasking
-from unlabeled_timeseries.encoders.patchtst import PatchTST, PatchTSTOptions
-from unlabeled_timeseries.modality import Series
 
 from unlabeled import BatchNorm, View
 from unlabeled.testing import check_encoder, check_export
+from unlabeled_timeseries.encoders.patchtst import PatchTST, PatchTSTOptions
+from unlabeled_timeseries.modality import Series
 
 FULL = (40, 40, 40)
 

@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 import torch
 from scipy.interpolate import CubicSpline
+
+from unlabeled import Draws, Transform, View
+from unlabeled.testing import check_transform, make_draws, make_view, rows_of_view
 from unlabeled_timeseries.transforms.series import smooth_curve
 from unlabeled_timeseries.transforms.time import (
     Crop,
@@ -23,9 +26,6 @@ from unlabeled_timeseries.transforms.values import (
     Scaling,
     ScalingConfig,
 )
-
-from unlabeled import Draws, Transform, View
-from unlabeled.testing import check_transform, make_draws, make_view, rows_of_view
 
 ViewOf = Callable[..., View]
 TRANSFORMS: list[Transform] = [

@@ -7,10 +7,10 @@ import av
 import numpy as np
 import pytest
 import torch
-from unlabeled_video.modality import Video
 
 from unlabeled import View
 from unlabeled.testing import make_view
+from unlabeled_video.modality import Video
 
 Encode = Callable[..., bytes]
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from unlabeled_video.masking import TubeMasking
 
 from unlabeled import Draws, Layout
 from unlabeled.testing import check_masking
+from unlabeled_video.masking import TubeMasking
 
 CPU = torch.device("cpu")
 

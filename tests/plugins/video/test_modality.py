@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 from transformers import VideoMAEImageProcessorPil
-from unlabeled_video.modality import Video
 
 from unlabeled import Batch, Draws
+from unlabeled_video.modality import Video
 
 
 def draws(sample: int, **options) -> Draws:

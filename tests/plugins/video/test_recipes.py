@@ -2,6 +2,11 @@
 
 import pytest
 import torch
+
+from unlabeled import Facts, View
+from unlabeled.recipes.load import load_recipe
+from unlabeled.recipes.resolve import resolve
+from unlabeled.testing import make_draws, take_step
 from unlabeled_registry.registry import discover
 from unlabeled_standard.objectives.masked_reconstruction import MaskedReconstruction
 from unlabeled_standard.objectives.simclr import SimCLR
@@ -9,11 +14,6 @@ from unlabeled_video.encoders.resnet import ResNet
 from unlabeled_video.encoders.videomae import VideoMAE
 from unlabeled_video.masking import TubeMasking
 from unlabeled_video.modality import Video
-
-from unlabeled import Facts, View
-from unlabeled.recipes.load import load_recipe
-from unlabeled.recipes.resolve import resolve
-from unlabeled.testing import make_draws, take_step
 
 FACTS = Facts(samples=5, batch_size=5, steps=10, epochs=10.0)
 

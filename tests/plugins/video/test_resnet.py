@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 from transformers import AutoImageProcessor, AutoModel
-from unlabeled_video.encoders.resnet import ResNet
-from unlabeled_video.modality import Video
 
 from unlabeled import BatchNorm
 from unlabeled.testing import check_encoder, check_export
+from unlabeled_video.encoders.resnet import ResNet
+from unlabeled_video.modality import Video
 
 
 def build(modality: Video, **options) -> ResNet:

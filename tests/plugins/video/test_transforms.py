@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from unlabeled_video.transforms import Blur, ColorJitter, Flip, FrameDifference, Grayscale, ResizedCrop
-from unlabeled_vision.transforms.geometry import ResizedCrop as ImageResizedCrop
 
 from unlabeled import View
 from unlabeled.testing import check_transform, make_draws, make_view
+from unlabeled_video.transforms import Blur, ColorJitter, Flip, FrameDifference, Grayscale, ResizedCrop
+from unlabeled_vision.transforms.geometry import ResizedCrop as ImageResizedCrop
 
 OF_IMAGES = {
     "crop": ResizedCrop(ResizedCrop.Config(scale=(0.3, 0.8))),

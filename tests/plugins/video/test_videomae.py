@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 from transformers import AutoImageProcessor, AutoModel
-from unlabeled_video.encoders.videomae import VideoMAE
-from unlabeled_video.masking import TubeMasking
-from unlabeled_video.modality import Video
 
 from unlabeled import Batch, Draws
 from unlabeled.testing import check_encoder, check_export
+from unlabeled_video.encoders.videomae import VideoMAE
+from unlabeled_video.masking import TubeMasking
+from unlabeled_video.modality import Video
 
 
 def build(modality: Video, **options) -> VideoMAE:

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from unlabeled_vision.modality import Image, ImageConfig
 
 from unlabeled import View
 from unlabeled.testing import make_view
+from unlabeled_vision.modality import Image, ImageConfig
 
 
 @pytest.fixture

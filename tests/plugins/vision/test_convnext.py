@@ -11,11 +11,11 @@ from PIL import Image as Pillow
 from pydantic import ValidationError
 from safetensors.torch import load_file
 from torch import Tensor
-from unlabeled_vision.encoders.convnext import ConvNext, ConvNextEncoderConfig
-from unlabeled_vision.modality import Image, ImageConfig
 
 from unlabeled import Batch
 from unlabeled.testing import check_encoder, check_export
+from unlabeled_vision.encoders.convnext import ConvNext, ConvNextEncoderConfig
+from unlabeled_vision.modality import Image, ImageConfig
 
 
 def build(size: int = 16, **options: object) -> ConvNext:
@@ -96,5 +96,7 @@ def test_what_it_cannot_do_is_named() -> None:
         encoder.encode(tokens, layers="hidden")
     with pytest.raises(ValidationError, match="as many of one as of the other"):
         build(depths=(1,))
-    with pytest.raises(ValueError, match="pictures of 16 pixels are too small for patch_size 4 and 4 stages, which need 32"):
+    with pytest.raises(
+        ValueError, match="pictures of 16 pixels are too small for patch_size 4 and 4 stages, which need 32"
+    ):
         build(hidden_sizes=(8, 8, 8, 8), depths=(1, 1, 1, 1))

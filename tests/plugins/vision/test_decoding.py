@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+
 from unlabeled_vision.decoding import open_image, to_rgb
 
 WHITE = (255, 255, 255)

@@ -9,14 +9,14 @@ import torch
 from pydantic import BaseModel
 from torch import Tensor, nn
 from transformers import AutoImageProcessor, AutoModel
+
+from unlabeled import Batch, BatchNorm, Encoder, gather_tokens
+from unlabeled.testing import check_encoder, check_export
 from unlabeled_vision.encoders.convnext import ConvNext, ConvNextEncoderConfig
 from unlabeled_vision.encoders.positions import sine_cosine
 from unlabeled_vision.encoders.resnet import ResNet, ResNetEncoderConfig
 from unlabeled_vision.encoders.vit import ViT, ViTEncoderConfig
 from unlabeled_vision.modality import Image, ImageConfig
-
-from unlabeled import Batch, BatchNorm, Encoder, gather_tokens
-from unlabeled.testing import check_encoder, check_export
 
 SMALL_VIT = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 3}
 SMALL_RESNET = {"embedding_size": 8, "hidden_sizes": (8, 16), "depths": (1, 2)}

@@ -5,10 +5,10 @@ import pytest
 import torch
 from pydantic import ValidationError
 from transformers import AutoImageProcessor
-from unlabeled_vision.modality import Image, ImageConfig
-from unlabeled_vision.processor import Normalize, save_image_processor
 
 from unlabeled import View
+from unlabeled_vision.modality import Image, ImageConfig
+from unlabeled_vision.processor import Normalize, save_image_processor
 
 SHAPES = [(40, 50), (50, 40), (16, 16), (7, 9), (33, 100), (1, 1)]
 

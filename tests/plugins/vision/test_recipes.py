@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import unlabeled_vision
 from PIL import Image as Pillow
 from transformers import AutoImageProcessor, AutoModel
-from unlabeled_vision.modality import Image, ImageConfig
 
 import unlabeled
+import unlabeled_vision
 from unlabeled import Encoder, Modality, Transform
+from unlabeled_vision.modality import Image, ImageConfig
 
 PACKAGE = Path(unlabeled_vision.__file__).parent
 SMALL = ["training.steps=6", "training.batch_size=8", "training.warmup_steps=1", "data.workers=0"]

@@ -10,11 +10,11 @@ import torch
 from PIL import Image as Pillow
 from pydantic import ValidationError
 from torch import Tensor
-from unlabeled_vision.transforms import blur, color, geometry
-from unlabeled_vision.transforms.resampling import KERNELS, resample, scaling, smoothing
 
 from unlabeled import Transform, View
 from unlabeled.testing import check_transform, make_draws
+from unlabeled_vision.transforms import blur, color, geometry
+from unlabeled_vision.transforms.resampling import KERNELS, resample, scaling, smoothing
 
 
 def every_transform() -> list[Transform]:

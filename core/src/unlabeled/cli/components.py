@@ -1,10 +1,10 @@
 """`unlabeled components`."""
 
 import click
-from unlabeled_registry.registry import discover
-from unlabeled_registry.schema import KINDS
 
 from unlabeled.cli.output import print_columns, print_json
+from unlabeled_registry.registry import discover
+from unlabeled_registry.schema import KINDS
 
 
 @click.command()

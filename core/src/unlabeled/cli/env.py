@@ -5,10 +5,10 @@ import re
 import sys
 
 import click
-from unlabeled_registry.discovery import distributions, package_folder
-from unlabeled_registry.errors import ManifestError
 
 from unlabeled.cli.output import print_columns, print_json
+from unlabeled_registry.discovery import distributions, package_folder
+from unlabeled_registry.errors import ManifestError
 
 PACKAGES = (
     "unlabeled", "unlabeled-registry", "torch", "torchaudio", "transformers", "accelerate", "datasets", "tokenizers",

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from importlib import import_module
 
 import click
-from unlabeled_registry.errors import RegistryError, did_you_mean, one_line
-from unlabeled_registry.registry import SELECTION_VARIABLE
 
 from unlabeled import __version__
 from unlabeled.errors import UnlabeledError
+from unlabeled_registry.errors import RegistryError, did_you_mean, one_line
+from unlabeled_registry.registry import SELECTION_VARIABLE
 
 COMMANDS = {
     # name: (module:click command, what the list of commands says)

@@ -6,11 +6,11 @@ import textwrap
 from collections.abc import Mapping, Sequence
 
 import click
+
+from unlabeled.cli.output import print_columns, print_json
 from unlabeled_registry.negotiation import Cell
 from unlabeled_registry.negotiation import matrix as negotiate_all
 from unlabeled_registry.registry import discover
-
-from unlabeled.cli.output import print_columns, print_json
 
 Rows = list[tuple[str, ...]]
 

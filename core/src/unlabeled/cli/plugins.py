@@ -1,9 +1,9 @@
 """`unlabeled plugins`: list, info, enable, disable."""
 
 import click
-from unlabeled_registry.registry import Plugin, discover
 
 from unlabeled.cli.output import print_columns, print_json
+from unlabeled_registry.registry import Plugin, discover
 
 
 @click.group()

@@ -1,9 +1,9 @@
 """`unlabeled recipes`."""
 
 import click
-from unlabeled_registry.registry import discover
 
 from unlabeled.cli.output import print_columns, print_json
+from unlabeled_registry.registry import discover
 
 
 @click.command()

@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
-from unlabeled_registry.errors import RegistryError
-from unlabeled_registry.registry import Registry
 
 from unlabeled.data.sources import locate
 from unlabeled.errors import UnlabeledError
@@ -15,6 +13,8 @@ from unlabeled.interfaces.draws import hash_key
 from unlabeled.interfaces.source import Source
 from unlabeled.recipes.problems import describe, did_you_mean
 from unlabeled.recipes.schema import SPLITS, Cell, DataConfig, SplitConfig
+from unlabeled_registry.errors import RegistryError
+from unlabeled_registry.registry import Registry
 
 
 @dataclass(frozen=True)

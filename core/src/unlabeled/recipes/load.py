@@ -4,9 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from unlabeled_registry.registry import Registry
-
 from unlabeled.recipes.overrides import apply_overrides, as_mapping, parse_yaml, read_yaml
+from unlabeled_registry.registry import Registry
 
 
 def load_recipe(recipe: str | Path | Mapping[str, Any], overrides: Sequence[str], registry: Registry) -> dict[str, Any]:

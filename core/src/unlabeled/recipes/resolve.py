@@ -6,15 +6,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+
+from unlabeled.errors import UnlabeledError
+from unlabeled.recipes.problems import describe, did_you_mean
+from unlabeled.recipes.schema import ComponentEntry, EvaluationEntry, ModalityEntry, ObjectiveEntry, Recipe
 from unlabeled_registry.capabilities import PAIRED
 from unlabeled_registry.errors import RegistryError
 from unlabeled_registry.manifest import Component
 from unlabeled_registry.negotiation import negotiate
 from unlabeled_registry.registry import Registry
-
-from unlabeled.errors import UnlabeledError
-from unlabeled.recipes.problems import describe, did_you_mean
-from unlabeled.recipes.schema import ComponentEntry, EvaluationEntry, ModalityEntry, ObjectiveEntry, Recipe
 
 
 @dataclass(frozen=True)

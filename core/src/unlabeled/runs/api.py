@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 from torch import nn
-from unlabeled_registry.hooks import Hooks
-from unlabeled_registry.registry import Registry, discover
 
 from unlabeled.data.cache import BadCell
 from unlabeled.data.reader import Example, decode
@@ -27,6 +25,8 @@ from unlabeled.training.checkpoint import find_problem, list_checkpoints, load_c
 from unlabeled.training.learner import Learner
 from unlabeled.training.setup import Setup, fit_modalities, open_data
 from unlabeled.training.trainer import Trainer, prepare, start_accelerator
+from unlabeled_registry.hooks import Hooks
+from unlabeled_registry.registry import Registry, discover
 
 
 def train(

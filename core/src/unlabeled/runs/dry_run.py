@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
-from unlabeled_registry.registry import discover
 
 from unlabeled.recipes.load import load_recipe
 from unlabeled.recipes.resolve import resolve
 from unlabeled.training.setup import Setup, check_evaluation, fit_modalities, open_data
 from unlabeled.training.views import ViewBuilder
+from unlabeled_registry.registry import discover
 
 
 def describe_recipe(recipe: str, overrides: Sequence[str]) -> str:

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pyarrow
 import pyarrow.parquet
-from unlabeled_registry.registry import discover
 
 from unlabeled.data.cache import BadCell
 from unlabeled.data.reader import decode
@@ -13,6 +12,7 @@ from unlabeled.errors import UnlabeledError
 from unlabeled.recipes.problems import did_you_mean
 from unlabeled.recipes.schema import DataConfig, SplitConfig
 from unlabeled.runs.api import LoadedEncoder, load
+from unlabeled_registry.registry import discover
 
 _ROWS = 256
 

@@ -4,10 +4,9 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from unlabeled_registry.registry import Registry
-
 from unlabeled.recipes.resolve import ResolvedRecipe
 from unlabeled.training.setup import Data
+from unlabeled_registry.registry import Registry
 
 _LIBRARIES = ("unlabeled", "unlabeled-registry", "torch", "transformers", "accelerate", "datasets", "numpy")
 

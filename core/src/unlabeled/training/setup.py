@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from unlabeled_registry.registry import Registry
-
 from unlabeled.data.loader import check_size
 from unlabeled.data.order import steps_per_epoch
 from unlabeled.data.reader import Reader
@@ -16,6 +14,7 @@ from unlabeled.interfaces.objective import Facts
 from unlabeled.recipes.resolve import ResolvedRecipe
 from unlabeled.recipes.schema import DataConfig
 from unlabeled.training.learner import Learner, build_learner
+from unlabeled_registry.registry import Registry
 
 _FITTED = "fitted"
 

@@ -10,8 +10,6 @@ from typing import Any
 import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs
-from unlabeled_registry.hooks import Hooks
-from unlabeled_registry.registry import Registry
 
 from unlabeled.data.loader import Plan, StepBatches, load_steps
 from unlabeled.data.order import step_positions
@@ -40,6 +38,8 @@ from unlabeled.training.setup import Setup, check_evaluation, fit_modalities, op
 from unlabeled.training.step import StepEngine, StepResult
 from unlabeled.training.trackers import Trackers
 from unlabeled.training.views import ViewBuilder
+from unlabeled_registry.hooks import Hooks
+from unlabeled_registry.registry import Registry
 
 Evaluate = Callable[[Setup, Learner, int], list[dict[str, Any]]]
 """(setup, learner, step) -> the lines for evaluations.jsonl; the trainer itself knows no evaluator."""

@@ -10,10 +10,10 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
+from unlabeled_standard.contrastive import info_nce
 
 from unlabeled import Config, Context, Encoder, Facts, Loss, Objective, View, ViewSpec
 from unlabeled_crossmodal.dual_encoder import export_dual_encoder
-from unlabeled_standard.contrastive import info_nce
 
 
 class CLIPConfig(Config):
@@ -105,7 +105,8 @@ class CLIP(Objective):
                     own[f"{query}.embedding"], all[f"{candidate}.embedding"], places, 1.0 / own["scale"], both
                 )
                 terms.append(torch.where(scored, contrast.loss, 0.0).sum())
-                monitors[f"{query}->{candidate}.accuracy"] = (contrast.correct & scored).sum() / scored.sum().clamp(min=1)
+                found = (contrast.correct & scored).sum()
+                monitors[f"{query}->{candidate}.accuracy"] = found / scored.sum().clamp(min=1)
             sums[_term(one, other)] = torch.stack(terms).mean()
         return Loss(sums, monitors=monitors)
 

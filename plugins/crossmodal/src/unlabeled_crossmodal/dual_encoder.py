@@ -25,12 +25,14 @@ def export_dual_encoder(
     The encoders' own exports lie beside `folder` and hold their processors. False, and nothing written, unless these are
     one image and one text encoder whose pooled features a transformers model gives as its `pooler_output`.
     """
-    models = {name: encoder.transformers_model() for name, encoder in encoders.items()}
-    names = {model.main_input_name: name for name, model in models.items() if model is not None}
-    if len(encoders) != 2 or set(names) != {"pixel_values", "input_ids"}:
+    models = {}
+    for name, encoder in encoders.items():
+        model = encoder.transformers_model()
+        if model is not None:
+            models[model.main_input_name] = name, copy.deepcopy(model).float().cpu()
+    if len(encoders) != 2 or set(models) != {"pixel_values", "input_ids"}:
         return False
-    image, text = names["pixel_values"], names["input_ids"]
-    vision_model, text_model = (copy.deepcopy(models[name]).float().cpu() for name in (image, text))
+    (image, vision_model), (text, text_model) = models["pixel_values"], models["input_ids"]
     # A convolutional model has a width for each stage; the joint model asks for one.
     vision_model.config.hidden_size = encoders[image].width
     config = VisionTextDualEncoderConfig.from_vision_text_configs(

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from unlabeled_standard.world import audio, series, text
 from unlabeled_standard.world.exact import Key, Stream, bits, cosine, noise, sine
 from unlabeled_standard.world.image import render

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from pydantic import ValidationError
+
 from unlabeled_standard.world import World, WorldConfig, source
 
 CONFIG = WorldConfig(items={"train": 40, "validation": 5, "test": 7}, frames=4)

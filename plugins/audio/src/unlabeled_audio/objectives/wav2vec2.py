@@ -1,12 +1,15 @@
 """audio/wav2vec2: contrastive prediction of quantised latents."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from unlabeled import Config, Context, Encoder, Facts, Loss, Objective, View, ViewSpec, gather_tokens
+from unlabeled_audio.encoders.wav2vec2 import Wav2Vec2
+from unlabeled_audio.objectives.checkpoint import save_for_pretraining
 from unlabeled_audio.objectives.quantizer import Assignment, ProductQuantizer, perplexity
 
 
@@ -129,6 +132,15 @@ class Wav2Vec2Objective(Objective):
         }
         return Loss(sums, monitors=monitors)
 
+    def export(self, folder: Path, encoders: Mapping[str, Encoder]) -> Sequence[str]:
+        """`NAME-pretraining`: a Wav2Vec2ForPreTraining, where the encoder is a Wav2Vec2Model."""
+        ((name, encoder),) = encoders.items()
+        if not isinstance(encoder, Wav2Vec2):
+            return ()
+        part = f"{name}-pretraining"
+        save_for_pretraining(folder / part, encoder.model, self.quantizer, self.project_hid, self.project_q)
+        return (part,)
+
     def _contrast(
         self, predictions: Tensor, targets: Tensor, codes: Tensor, others: Tensor, real: Tensor
     ) -> dict[str, Tensor]:
@@ -176,13 +188,10 @@ def _rank(mask: Tensor, places: Tensor) -> Tensor:
 
 def _usage(assignment: Assignment, real: Tensor) -> dict[str, Tensor]:
     """soft, used (B, G * V): the soft distributions, and the likeliest entries, summed over the real steps."""
-    weight = real.to(assignment.soft.dtype)
-    likeliest = assignment.soft.argmax(dim=-1)
-    used = nn.functional.one_hot(likeliest, assignment.soft.shape[-1]).to(weight.dtype)
-    return {
-        "soft": torch.einsum("bm,bmgv->bgv", weight, assignment.soft).flatten(1),
-        "used": torch.einsum("bm,bmgv->bgv", weight, used).flatten(1),
-    }
+    soft = assignment.soft
+    used = nn.functional.one_hot(soft.argmax(dim=-1), soft.shape[-1]).to(soft.dtype)
+    weight = real.to(soft.dtype).unsqueeze(2).unsqueeze(3)
+    return {"soft": (weight * soft).sum(dim=1).flatten(1), "used": (weight * used).sum(dim=1).flatten(1)}
 
 
 def _shares(sums: Tensor) -> Tensor:

@@ -45,24 +45,33 @@ class LinearProbe(Evaluator):
     def _score(self, labelled: Labelled) -> tuple[Mapping[str, float], Mapping[str, Any]]:
         labelled = labelled.standardised()
         strength = self._strength(labelled.first(self.config.selection_samples).divided(self.config.holdout))
-        return {"accuracy": self._accuracies(labelled, [strength])[0]}, {"strength": strength}
+        return {"accuracy": _accuracy(self._model(), strength, labelled)}, {"strength": strength}
 
     def _strength(self, part: Labelled) -> float:
-        """The C of the best accuracy on the held-out part, the strongest penalty among equals."""
+        """The C of the best accuracy on the held-out part, from the strongest penalty on until accuracy falls.
+
+        Every fit starts from the one before.
+        """
         strengths = sorted(self.config.strengths)
         if len(strengths) == 1:
             return strengths[0]
-        accuracies = self._accuracies(part, strengths)
-        return strengths[accuracies.index(max(accuracies))]
-
-    def _accuracies(self, part: Labelled, strengths: Sequence[float]) -> list[float]:
-        """Accuracy for each C in order, every fit started from the one before."""
-        model = LogisticRegression(max_iter=self.config.iterations, tol=1e-3, warm_start=True)
-        accuracies = []
+        model, chosen, best = self._model(), strengths[0], -1.0
         for strength in strengths:
-            model.set_params(C=strength)
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ConvergenceWarning)
-                model.fit(part.train, part.train_labels)
-            accuracies.append(float(model.score(part.test, part.test_labels)))
-        return accuracies
+            accuracy = _accuracy(model, strength, part)
+            if accuracy < best:
+                break
+            if accuracy > best:
+                chosen, best = strength, accuracy
+        return chosen
+
+    def _model(self) -> LogisticRegression:
+        return LogisticRegression(max_iter=self.config.iterations, tol=1e-3, warm_start=True)
+
+
+def _accuracy(model: LogisticRegression, strength: float, labelled: Labelled) -> float:
+    """Accuracy on the part to score on, of the model fitted with C = strength on the part to fit on."""
+    model.set_params(C=strength)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.fit(labelled.train, labelled.train_labels)
+    return float(model.score(labelled.test, labelled.test_labels))

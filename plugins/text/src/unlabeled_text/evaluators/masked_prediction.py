@@ -13,7 +13,8 @@ LOSS, ACCURACY = "masked", "accuracy"
 
 
 class MaskedPrediction(Evaluator):
-    """The run's masked language modelling on the test split, with masks drawn once by the run's seed.
+    """The run's masked language modelling on the test split, under the run's own masking (15 % unless the recipe says
+    otherwise), drawn once by the run's seed.
 
     `loss` in nats a token, `perplexity` exp(loss), `accuracy` the share guessed right. Raw: every token's probability is
     its frequency in the train split plus one, so its loss is the entropy of words without any context; its accuracy is that
@@ -34,7 +35,7 @@ class MaskedPrediction(Evaluator):
         }
         return [
             Evaluation(
-                encoder, metrics, {"masks": "fixed", "unit": "nats a token", "raw": "train frequencies plus one"}
+                encoder, metrics, {"masks": "drawn once", "unit": "nats a token", "raw": "train frequencies plus one"}
             )
         ]
 

@@ -26,7 +26,7 @@ class ConvNextEncoderConfig(Config):
     layer_scale_init_value: float = Field(
         0.0,
         ge=0,
-        description="Initial factor of each block's branch; 0: no factors. Liu et al., 2022: 1e-6, for deep networks and long runs.",
+        description="Initial factor of each block's branch; 0: no factors. ConvNeXt: 1e-6, for deep networks and long runs.",
     )
     drop_path_rate: float = Field(
         0.0,

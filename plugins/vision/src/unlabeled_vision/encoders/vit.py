@@ -39,8 +39,8 @@ class ViTEncoderConfig(Config):
     )
     pool: Literal["mean", "class", "pooler"] = Field(
         "mean",
-        description="Features of a picture: mean over its patches, the class token, or ViT's own pooler (a dense layer and tanh on "
-        "the class token), which a joint export with a text encoder needs.",
+        description="Features of a picture: mean over its patches, the class token, or ViT's own pooler (a dense layer "
+        "and tanh on the class token), which a joint export with a text encoder needs.",
     )
 
     @model_validator(mode="after")
