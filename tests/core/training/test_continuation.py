@@ -1,6 +1,7 @@
 """The same command continues exactly where a killed one stopped."""
 
 import os
+import random
 import re
 import signal
 import subprocess
@@ -28,7 +29,7 @@ def assert_same_run(one: Path, other: Path) -> None:
     assert (one / "metrics.jsonl").read_text() == (other / "metrics.jsonl").read_text()
 
 
-def train_and_kill(recipe: Path, run: Path, plugin: Path, at: int | None, *overrides: str) -> int:
+def train_and_kill(recipe: Path | str, run: Path, plugin: Path, at: int | None, *overrides: str) -> int:
     """Run the command; SIGKILL once it says that step `at` is done."""
     line = [sys.executable, "-m", "unlabeled", "train", str(recipe), *overrides, "--run", str(run)]
     environment = {**os.environ, "PYTHONPATH": str(plugin)}
@@ -92,3 +93,24 @@ def test_another_recipe_in_the_same_folder_is_an_error(tmp_path: Path, rows_reci
         unlabeled.UnlabeledError, match=r"another recipe \(training.learning_rate: 0.001, not 0.5\); give another --run"
     ):
         unlabeled.train(rows_recipe, run=tmp_path / "run", quiet=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["quickstart", "text-mlm", "audio-wav2vec2"])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_kills_change_no_shipped_recipe(tmp_path: Path, rows_plugin: Path, name: str, seed: int) -> None:
+    small = [
+        "data.options={items: {train: 256, validation: 16, test: 16}}",
+        "training.steps=16",
+        "training.batch_size=16",
+        "training.checkpoint_every=3",
+        "training.log_every=1",
+        f"training.seed={seed}",
+        "evaluation=[]",
+    ]
+    unlabeled.train(name, small, run=tmp_path / "whole", quiet=True)
+    moments = random.Random(seed).sample(range(1, 15), 4)
+    for workers, at in enumerate(sorted(moments)):
+        train_and_kill(name, tmp_path / "killed", rows_plugin, at, *small, f"data.workers={workers % 3}")
+    assert train_and_kill(name, tmp_path / "killed", rows_plugin, None, *small) == 0
+    assert_same_run(tmp_path / "whole", tmp_path / "killed")

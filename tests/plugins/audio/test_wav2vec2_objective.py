@@ -1,6 +1,5 @@
 """The loss against a slow plain reference, against transformers' own, and the promises of objectives."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -29,6 +28,7 @@ OPTIONS: dict[str, Any] = {
     "code_width": 8,
     "projection": 6,
     "negatives": NEGATIVES,
+    "gumbel_steps": 277259,
 }
 Encoders = dict[str, Wav2Vec2]
 
@@ -78,7 +78,7 @@ def plain_loss(objective: Wav2Vec2Objective, encoder: Wav2Vec2, view: View, step
     others = draws("negatives").choose_other(scored, NEGATIVES)
     tokens = encoder.embed(view)
     context = encoder.encode(encoder.replace(tokens, mask)).values
-    tau = max(config.gumbel_start * config.gumbel_decay**step, config.gumbel_end)
+    tau = max(2.0 * 0.999995**step, 0.5)
 
     codes: dict[tuple[int, int], tuple[int, ...]] = {}
     latents: dict[tuple[int, int], Tensor] = {}
@@ -121,10 +121,11 @@ def plain_loss(objective: Wav2Vec2Objective, encoder: Wav2Vec2, view: View, step
     total = entropy.exp().sum()
     lengths = encoder.layout(view).lengths
     squares = [
-        tokens.features["local-raw"][row, time].square().mean()
+        torch.stack(
+            [tokens.features["local-raw"][row, time].square().mean() for time in range(int(lengths[row]))]
+        ).mean()
         for row in range(view.rows)
         if view.present[row]
-        for time in range(int(lengths[row]))
     ]
     return {
         "contrastive": contrastive / int(scored.sum()),
@@ -285,11 +286,19 @@ def test_perplexity_of_known_distributions() -> None:
     assert torch.allclose(perplexity(shares), torch.tensor([4.0, 2.0, 1.0]))
 
 
-def test_the_temperature_falls_to_its_end() -> None:
-    config = Wav2Vec2ObjectiveConfig()
-    assert config.gumbel_temperature(0) == 2.0
-    assert config.gumbel_temperature(100000) == pytest.approx(2 * math.exp(100000 * math.log(0.999995)))
-    assert config.gumbel_temperature(400000) == 0.5
+def test_the_temperature_falls_as_in_the_paper_or_with_the_run(encoders: Encoders) -> None:
+    base = Wav2Vec2Objective(Wav2Vec2ObjectiveConfig(), encoders, Facts(1, 1, 396084, 1.0))
+    for step in (0, 1, 100000, 200000):
+        assert base.gumbel_temperature(step) == pytest.approx(2 * 0.999995**step, rel=1e-5)
+    assert base.gumbel_temperature(390000) == 0.5
+    short = Wav2Vec2Objective(Wav2Vec2ObjectiveConfig(), encoders, Facts(1, 1, 100, 1.0))
+    assert [short.gumbel_temperature(step) for step in (0, 35, 70, 100)] == pytest.approx([2.0, 1.0, 0.5, 0.5])
+
+
+def test_one_encoder_only(encoders: Encoders) -> None:
+    two = {"audio": encoders["audio"], "other": encoders["audio"]}
+    with pytest.raises(ValueError, match="one encoder, not on audio, other"):
+        Wav2Vec2Objective(Wav2Vec2ObjectiveConfig(), two, Facts(1, 1, 1, 1.0))
 
 
 def test_exports_the_whole_as_transformers_has_it(
@@ -326,7 +335,7 @@ def test_noise_follows_the_step_nowhere(objective: Wav2Vec2Objective, encoders: 
     assert torch.equal(first.outputs["used"], second.outputs["used"])
 
 
-@pytest.mark.parametrize("options", [{"code_width": 7}, {"entries": 1}, {"temperature": 0}, {"gumbel_decay": 1.5}])
+@pytest.mark.parametrize("options", [{"code_width": 7}, {"entries": 1}, {"temperature": 0}, {"gumbel_steps": 0}])
 def test_wrong_options(options: Mapping[str, float]) -> None:
     with pytest.raises(ValidationError):
         Wav2Vec2ObjectiveConfig(**{**OPTIONS, **options})

@@ -12,6 +12,9 @@ from unlabeled_audio.encoders.wav2vec2 import Wav2Vec2
 from unlabeled_audio.objectives.checkpoint import save_for_pretraining
 from unlabeled_audio.objectives.quantizer import Assignment, ProductQuantizer, perplexity
 
+GUMBEL_SHARE = 0.7
+"""Part of a run in which the temperature falls, as in BASE's: 2 * 0.999995 ** step is 0.5 at 277,259 of 400,000 steps."""
+
 
 class Wav2Vec2ObjectiveConfig(Config):
     """Options of audio/wav2vec2; defaults are BASE's (Baevski et al., 2020, sections 4.2 and B)."""
@@ -29,12 +32,11 @@ class Wav2Vec2ObjectiveConfig(Config):
     )
     temperature: float = Field(0.1, gt=0, description="kappa of equation 3")
     gumbel_start: float = Field(2.0, gt=0, description="temperature of the Gumbel softmax at step 0")
-    gumbel_end: float = Field(0.5, gt=0, description="its least value; BASE 0.5, LARGE 0.1")
-    gumbel_decay: float = Field(
-        0.999995,
-        gt=0,
-        le=1,
-        description="its factor every step; for 400,000 steps: a run of S steps needs about 0.25 ** (1 / S)",
+    gumbel_end: float = Field(0.5, gt=0, description="its value at the end; BASE 0.5, LARGE 0.1")
+    gumbel_steps: int | None = Field(
+        None,
+        ge=1,
+        description="steps in which it falls there by a constant factor; default: 0.7 of the run. BASE: 277,259 of 400,000",
     )
     diversity: float = Field(0.1, ge=0, description="alpha of equation 2, weight of the diversity loss")
     penalty: float = Field(10.0, ge=0, description="weight of the mean square of the features; BASE 10, LARGE 0")
@@ -45,10 +47,6 @@ class Wav2Vec2ObjectiveConfig(Config):
             raise ValueError(f"code_width={self.code_width} must be a multiple of groups={self.groups}")
         return self
 
-    def gumbel_temperature(self, step: int) -> float:
-        """Temperature of the Gumbel softmax in a step."""
-        return max(self.gumbel_start * self.gumbel_decay**step, self.gumbel_end)
-
 
 class Wav2Vec2Objective(Objective):
     """wav2vec 2.0 (Baevski et al., 2020): find the quantised latent of a masked step among those of other masked steps.
@@ -56,7 +54,7 @@ class Wav2Vec2Objective(Objective):
     contrastive: equation 3, -log of the softmax over cosine / kappa of the true latent, summed over masked steps; distractors
     that are the same entries as the true latent are left out. diversity: equation 4 as its authors' code computes it, one
     minus the codebooks' perplexities over G * V, of the soft distribution over all masked steps of the whole batch.
-    penalty: mean square of the features before their norm (of all real steps). Targets are not detached.
+    penalty: mean square of each row's features before their norm. Targets are not detached.
     Rows with fewer than two masked steps have no distractors and do not score.
     """
 
@@ -72,20 +70,29 @@ class Wav2Vec2Objective(Objective):
 
     def __init__(self, config: Wav2Vec2ObjectiveConfig, encoders: Mapping[str, Encoder], facts: Facts) -> None:
         super().__init__(config, encoders, facts)
+        if len(encoders) != 1:
+            raise ValueError(
+                f"audio/wav2vec2 works on one encoder, not on {', '.join(encoders)}; list it once for each"
+            )
         (encoder,) = encoders.values()
+        self.gumbel_steps = config.gumbel_steps or max(1, round(GUMBEL_SHARE * facts.steps))
         self.weights = {"diversity": config.diversity, "penalty": config.penalty}
         self.quantizer = ProductQuantizer(encoder.local_width, config.groups, config.entries, config.code_width)
         self.project_hid = nn.Linear(encoder.width, config.projection)
         self.project_q = nn.Linear(config.code_width, config.projection)
 
+    def gumbel_temperature(self, step: int) -> float:
+        """Temperature of the Gumbel softmax in a step: exponentially from its start to its end, where it stays."""
+        start, end = self.config.gumbel_start, self.config.gumbel_end
+        return start * (end / start) ** min(1.0, step / self.gumbel_steps)
+
     def counts(self, views: Sequence[View], context: Context) -> dict[str, Tensor]:
-        """contrastive: masked steps that score; penalty: real steps. (diversity, of the whole batch: rows.)"""
+        """contrastive: masked steps that score; penalty: rows that are there; diversity, of the whole batch: rows."""
         (view,) = views
-        lengths = context.encoders[view.encoder].layout(view).lengths
-        return {"contrastive": scored_steps(view).sum(), "penalty": (lengths * view.present).sum()}
+        return {"contrastive": scored_steps(view).sum(), "penalty": view.present.sum()}
 
     def represent(self, views: Sequence[View], encoders: Mapping[str, Encoder], context: Context) -> dict[str, Tensor]:
-        """Per-row sums: contrastive, penalty, correct, compared, chance (B,); soft, used (B, G * V): masked steps by entry."""
+        """Per row: contrastive, penalty, correct, compared, chance (B,); soft, used (B, G * V): masked steps by entry."""
         (view,) = views
         encoder, draws = encoders[view.encoder], context.draws(view)
         tokens = encoder.embed(view)
@@ -99,7 +106,7 @@ class Wav2Vec2Objective(Objective):
             noise = draws("gumbel").uniform(scored.shape[1], self.config.groups, self.config.entries)
             noise = gather_tokens(noise, places)
         latents = gather_tokens(tokens.features["local"], places)
-        assignment = self.quantizer.assign(latents, noise, self.config.gumbel_temperature(context.step))
+        assignment = self.quantizer.assign(latents, noise, self.gumbel_temperature(context.step))
         targets = self.project_q(self.quantizer.lookup(assignment.hard).to(predictions.dtype))
 
         others = draws("negatives").choose_other(scored, self.config.negatives)
@@ -121,7 +128,7 @@ class Wav2Vec2Objective(Objective):
         monitors = {
             "contrastive_accuracy": own["correct"].sum() / compared,
             "contrastive_chance": own["chance"].sum() / compared,
-            "gumbel_temperature": used.new_tensor(self.config.gumbel_temperature(context.step)),
+            "gumbel_temperature": used.new_tensor(self.gumbel_temperature(context.step)),
         }
         for number, value in enumerate(perplexity(used), start=1):
             monitors[f"codebook_perplexity_{number}"] = value
@@ -201,9 +208,9 @@ def _shares(sums: Tensor) -> Tensor:
 
 
 def _penalty(features: Tensor, real: Tensor) -> Tensor:
-    """(B,) the mean squares of the features (B, N, L) of each real step, summed over those."""
+    """(B,) the mean square of the features (B, N, L) of each row's real steps."""
     squares = features.to(torch.promote_types(features.dtype, torch.float32)).square().mean(dim=2)
-    return torch.where(real, squares, 0).sum(dim=1)
+    return torch.where(real, squares, 0).sum(dim=1) / real.sum(dim=1).clamp(min=1)
 
 
 def _distinct(codes: Tensor, others: Tensor, same: Tensor) -> Tensor:

@@ -48,16 +48,11 @@ BEATS = {  # when notes begin, in periods of the motion
 }
 
 
-def _table(voice: Voice) -> Floats:
-    """One period of a voice, of peak 1."""
-    turns = np.arange(TABLE, dtype=np.float32) / TABLE
-    wave = np.zeros(TABLE, dtype=np.float32)
-    for number, weight in enumerate(voice.harmonics, start=1):
-        wave += np.float32(weight) * sine(number * turns + 0.13 * number * number)
-    return wave / np.abs(wave).max()
-
-
-TABLES = {shape: _table(voice) for shape, voice in VOICES.items()}
+HIGHEST = max(len(voice.harmonics) for voice in VOICES.values())
+HARMONICS = tuple(
+    sine(number * np.arange(TABLE, dtype=np.float32) / TABLE + 0.13 * number * number)
+    for number in range(1, HIGHEST + 1)
+)
 
 
 def record(key: Key, scene: Scene) -> Floats:
@@ -78,18 +73,21 @@ def record(key: Key, scene: Scene) -> Floats:
         note = _strike(seconds[:NOTE], NOTE / RATE) * _tone(stream, thing.shape, thing.color, seconds[:NOTE])
         sound[begin : begin + NOTE] += stream.uniform(0.2, 0.5) * note
     hum = stream.uniform(0, 0.08) * sine(stream.uniform(50, 120) * seconds)
-    sound += hum + stream.uniform(0.05, 0.35) * noise(key, HISS, (SAMPLES,))
+    sound += hum + stream.uniform(0.08, 0.4) * noise(key, HISS, (SAMPLES,))
     return sound * (stream.uniform(0.15, 0.8) / 2)
 
 
 def _tone(stream: Stream, shape: int, color: int, seconds: Floats) -> Floats:
-    """A voice that never stops, at a colour's pitch and a little off it."""
+    """A voice that never stops, at a colour's pitch and a little off it, as a room with a sound of its own returns it."""
     voice = VOICES[SHAPES[shape]]
     pitch = LOWEST * STEP ** (color + stream.uniform(-0.45, 0.45))
     turns = round(pitch, 3) * seconds * (1 + voice.bend / 2 * (seconds - 1)) + stream.uniform()
     if voice.tremor:
         turns = turns + voice.tremor * round(pitch, 3) / 38 * sine(6 * seconds)
-    return TABLES[SHAPES[shape]][(turns * TABLE).astype(np.int32) & (TABLE - 1)]
+    wave = np.zeros(TABLE, dtype=np.float32)
+    for harmonic, weight in zip(HARMONICS, voice.harmonics, strict=False):
+        wave += weight * stream.uniform(0.3, 1.7) * harmonic
+    return wave[(turns * TABLE).astype(np.int32) & (TABLE - 1)] / np.float32(sum(voice.harmonics))
 
 
 def _strike(since: Floats, length: float) -> Floats:

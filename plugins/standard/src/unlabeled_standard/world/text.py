@@ -81,8 +81,8 @@ def write_captions(key: Key, scene: Scene) -> list[str]:
 
 def _alone(stream: Stream, scene: Scene) -> str:
     main = _moving(stream, scene, 0.5)
-    few = "a smaller thing" if len(scene.things) == 2 else "two smaller things"
-    others = f", with {few} around" if stream.coin() else ""
+    noun = stream.pick(NOUNS[SHAPES[stream.pick(scene.things[1:]).shape]])
+    others = f", with a smaller {noun} {stream.pick(('around', 'nearby'))}" if stream.coin(0.7) else ""
     return f"{main} {_spot(stream, scene.things[0])}{others}{_wall(stream, scene, 0.9)}"
 
 
