@@ -36,6 +36,19 @@ def test_features_are_the_poolers_output(
         assert torch.equal(pooled_bert.pool(pooled_bert(view)), expected)
 
 
+def test_new_poolers_tell_texts_apart(text: Text, view_of: Any) -> None:
+    view = view_of(text, ["the quick brown fox", "lazy dogs", "nobody will jump again"])
+    spread = {}
+    for pool in ("class", "pooler"):
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            encoder = Bert(BertConfig(hidden_size=64, heads=4, pool=pool), text)
+        with torch.no_grad():
+            features = torch.nn.functional.normalize(encoder.pool(encoder(view)), dim=1)
+        spread[pool] = features.std(dim=0).norm().item()
+    assert spread["pooler"] > 0.1 > 5 * spread["class"]
+
+
 def test_other_pools_have_no_model_that_gives_them(text: Text) -> None:
     for pool in ("mean", "class"):
         assert Bert(BertConfig(hidden_size=32, heads=4, pool=pool), text).transformers_model() is None

@@ -21,7 +21,7 @@ def draws_of(number: int) -> Draws:
 def test_fit_learns_channels_longest_length_and_moments(cells: Cells, fitted: Fit) -> None:
     modality = fitted()
     every = np.concatenate(cells())
-    assert modality.input_shape == (3, 40)
+    assert modality.input_shape == (40, 3)
     assert modality.mean is not None and modality.std is not None
     np.testing.assert_allclose(modality.mean, every.mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(modality.std, every.std(axis=0), rtol=1e-12)
@@ -47,7 +47,7 @@ def test_fit_goes_by_the_majority_and_leaves_bad_cells_to_quarantine(cells: Cell
 def test_fit_keeps_to_the_config(cells: Cells) -> None:
     modality = Series(SeriesConfig(channels=2, length=16))
     modality.fit([*cells(channels=3), *cells((30,), channels=2)])
-    assert modality.input_shape == (2, 16)
+    assert modality.input_shape == (16, 2)
 
 
 @pytest.mark.parametrize(

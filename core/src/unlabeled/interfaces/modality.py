@@ -49,7 +49,7 @@ class Modality(ABC):
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Shape of one sample's main input, channels first, e.g. (3, 32, 32); encoders are built from it."""
+        """Shape of one sample's main input, without the rows, e.g. (3, 32, 32); encoders are built from it."""
         raise ValueError(f"{type(self).__name__} has no fixed input shape; choose an encoder that does not need one")
 
     @abstractmethod

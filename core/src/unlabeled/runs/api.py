@@ -20,11 +20,13 @@ from unlabeled.recipes.resolve import ResolvedRecipe, resolve
 from unlabeled.recipes.schema import EvaluationEntry
 from unlabeled.runs.evaluation import evaluate_learner, print_evaluations, with_evaluators
 from unlabeled.runs.exports import export_learner, read_description
+from unlabeled.runs.prepare import prepare
+from unlabeled.runs.report import write_report
 from unlabeled.runs.run import Run
 from unlabeled.training.checkpoint import find_problem, list_checkpoints, load_checkpoint
 from unlabeled.training.learner import Learner
 from unlabeled.training.setup import Setup, fit_modalities, open_data
-from unlabeled.training.trainer import Trainer, prepare, start_accelerator
+from unlabeled.training.trainer import Trainer, start_accelerator
 from unlabeled_registry.hooks import Hooks
 from unlabeled_registry.registry import Registry, discover
 
@@ -54,7 +56,8 @@ def train(
             console = Console()
             lines = folder.read("evaluations.jsonl")
             print_evaluations([line for line in lines if line["step"] == trainer.state.step], console)
-            console.print(f"run: {folder.folder}   exports: {folder.exports}", highlight=False, soft_wrap=True)
+            report = write_report(folder, setup, trainer.learner)
+            console.print(f"report: {report}\nexports: {folder.exports}", highlight=False, soft_wrap=True)
     return folder
 
 

@@ -3,6 +3,7 @@
 import base64
 import io
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import matplotlib
 import numpy as np
 import yaml
 from jinja2 import Environment
+from markupsafe import Markup
 from PIL import Image
 
 from unlabeled.data.cache import BadCell
@@ -23,41 +25,6 @@ from unlabeled.training.setup import Setup
 _EXAMPLES = 6
 _CANDIDATES = 256
 
-_PAGE = """<!doctype html>
-<html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{{ title }}</title>
-<style>
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1d2430; }
-table { border-collapse: collapse; width: 100%; } td, th { padding: .35rem .7rem; text-align: left; border-bottom: 1px solid #dde2ea; }
-td.number { text-align: right; font-variant-numeric: tabular-nums; } .best { font-weight: 600; }
-img { image-rendering: pixelated; } .shown img { width: 7rem; border-radius: .3rem; }
-.row { display: flex; gap: 1.2rem; align-items: flex-start; flex-wrap: wrap; border-bottom: 1px solid #dde2ea; padding: .8rem 0; }
-.row > div { flex: 1 1 12rem; } .query { flex: 0 0 9rem !important; } .right { color: #0a7a3d; font-weight: 600; }
-pre { background: #f4f6f9; padding: 1rem; overflow-x: auto; font-size: .85rem; } .note { color: #8a4b00; }
-.wide { overflow-x: auto; }
-</style>
-<h1>{{ title }}</h1>
-<p>{{ summary }}</p>
-<h2>Worth</h2>
-<p>Every number beside its baselines: the same encoder untrained, and raw features.</p>
-{% if lines %}<div class="wide"><table><tr><th>evaluator<th>on<th>metric<th>trained<th>untrained<th>raw</tr>
-{% for line in lines %}{% for name, value in line.metrics.items() %}
-<tr><td>{{ line.evaluator }}<td>{{ line.on }}<td>{{ name }}<td class="number best">{{ "%.4f"|format(value) }}
-{% for base in ("untrained", "raw") %}<td class="number">{% if line.baselines.get(base, {}).get(name) is not none %}{{ "%.4f"|format(line.baselines[base][name]) }}{% endif %}{% endfor %}
-</tr>{% endfor %}{% endfor %}</table></div>
-{% for note in notes %}<p class="note">{{ note }}</p>{% endfor %}
-{% else %}<p>The recipe names no evaluator.</p>{% endif %}
-{% if retrieved %}<h2>What is nearest</h2>
-<p>Samples of the test split, and the nearest of {{ candidates }} by the trained encoders; the right one is green.</p>
-{% for item in retrieved %}<div class="row shown"><div class="query">{{ item.query }}</div>
-{% for part in item.found %}<div{% if part.right %} class="right"{% endif %}>{{ part.shown }}</div>{% endfor %}</div>{% endfor %}{% endif %}
-<h2>Training</h2>
-{{ curve }}
-<h2>Recipe</h2>
-<pre>{{ recipe }}</pre>
-</html>
-"""
-
 
 def write_report(run: Run, setup: Setup, learner: Learner) -> Path:
     """Write `report.html` into the run folder."""
@@ -68,7 +35,7 @@ def write_report(run: Run, setup: Setup, learner: Learner) -> Path:
     retrieved = _retrieved(setup, learner)
     page = (
         Environment(autoescape=True)
-        .from_string(_PAGE)
+        .from_string(files("unlabeled.runs").joinpath("report.html.jinja").read_text(encoding="utf-8"))
         .render(
             title=run.folder.name,
             summary=run.recipe["summary"],
@@ -130,8 +97,6 @@ def _show(setup: Setup, name: str, example: Example) -> Any:
 
 def _picture(pixels: np.ndarray) -> Any:
     """An (H, W, 3) uint8 array as an image in the page."""
-    from markupsafe import Markup
-
     buffer = io.BytesIO()
     Image.fromarray(np.asarray(pixels, dtype=np.uint8)).save(buffer, "PNG")
     return Markup(f'<img alt="" src="data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}">')
@@ -139,8 +104,6 @@ def _picture(pixels: np.ndarray) -> Any:
 
 def _curve(metrics: Sequence[dict[str, Any]]) -> Any:
     """The loss over steps, as SVG in the page."""
-    from markupsafe import Markup
-
     matplotlib.use("Agg")
     from matplotlib.figure import Figure
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs
 
 from unlabeled.data.loader import Plan, StepBatches, load_steps
@@ -16,8 +17,6 @@ from unlabeled.data.order import step_positions
 from unlabeled.errors import UnlabeledError
 from unlabeled.interfaces.objective import Context
 from unlabeled.recipes.resolve import ResolvedRecipe
-from unlabeled.runs.lock import make_lock
-from unlabeled.runs.run import Run
 from unlabeled.training.checkpoint import (
     Checkpoint,
     find_problem,
@@ -33,13 +32,13 @@ from unlabeled.training.monitors import find_collapse, monitor_features
 from unlabeled.training.normalization import settle
 from unlabeled.training.optimizers import build_optimizer, parameter_groups, set_learning_rate
 from unlabeled.training.progress import TrainingProgress
+from unlabeled.training.record import Record
 from unlabeled.training.schedule import schedule_factor
-from unlabeled.training.setup import Setup, check_evaluation, fit_modalities, open_data
+from unlabeled.training.setup import Setup
 from unlabeled.training.step import StepEngine, StepResult
 from unlabeled.training.trackers import Trackers
 from unlabeled.training.views import ViewBuilder
 from unlabeled_registry.hooks import Hooks
-from unlabeled_registry.registry import Registry
 
 Evaluate = Callable[[Setup, Learner, int], list[dict[str, Any]]]
 """(setup, learner, step) -> the lines for evaluations.jsonl; the trainer itself knows no evaluator."""
@@ -74,6 +73,8 @@ def start_accelerator(recipe: ResolvedRecipe) -> Accelerator:
             "accelerate launch --cpu starts one process, however many were asked for; write "
             "accelerate launch --multi_gpu --num_processes N (works on CPU too), or torchrun --nproc-per-node N"
         )
+    # accelerate keeps the first precision of a Python process for all later runs, and refuses another.
+    AcceleratorState._reset_state()
     ddp = DistributedDataParallelKwargs(broadcast_buffers=False, find_unused_parameters=True)
     return Accelerator(
         mixed_precision="bf16" if training.precision == "bfloat16" else "no",
@@ -82,28 +83,11 @@ def start_accelerator(recipe: ResolvedRecipe) -> Accelerator:
     )
 
 
-def prepare(recipe: ResolvedRecipe, registry: Registry, run: Run) -> Setup:
-    """Open the data and fit the modalities; the first process works, the others read what it saved."""
-    data = open_data(recipe.recipe.data, recipe, registry)
-    if "train" not in data.splits:
-        raise UnlabeledError(f"data.splits.train: missing; the data have: {', '.join(data.splits)}")
-    check_evaluation(recipe, data)
-    if process_index() == 0:
-        run.start(recipe.dump(), make_lock(recipe, registry, data))
-        modalities = fit_modalities(recipe, data, run.modalities)
-        setup = Setup(recipe, registry, data, modalities, run.modalities)
-        setup.facts(len(setup.reader(data.splits["train"])))
-    wait_for_all()
-    if process_index() != 0:
-        setup = Setup(recipe, registry, data, fit_modalities(recipe, data, run.modalities), run.modalities)
-    return setup
-
-
 class Trainer:
     """Trains a prepared run from its newest checkpoint to its last step."""
 
     def __init__(
-        self, setup: Setup, run: Run, accelerator: Accelerator, evaluate: Evaluate, *, quiet: bool = False
+        self, setup: Setup, run: Record, accelerator: Accelerator, evaluate: Evaluate, *, quiet: bool = False
     ) -> None:
         self.setup, self.run, self.accelerator, self.evaluate = setup, run, accelerator, evaluate
         self.config = setup.recipe.recipe.training
@@ -196,7 +180,7 @@ class Trainer:
         self._count(taken, result)
         metrics = {"step": self.state.step, "loss": result.loss, "learning_rate": rate, "gradient_norm": norm}
         metrics |= result.terms | result.monitors
-        if self.main and self.state.step % self.config.log_every == 0:
+        if taken and self.main and self.state.step % self.config.log_every == 0:
             metrics |= monitor_features(result.gathered)
         return metrics
 

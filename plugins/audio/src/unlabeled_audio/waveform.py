@@ -38,6 +38,7 @@ class Audio(Modality):
     config: AudioConfig
     columns: ClassVar[tuple[str, ...]] = ("audio",)
     input_name: ClassVar[str] = "input_values"
+    channel_axis: ClassVar[int | None] = None
     cached: ClassVar[bool] = True
 
     @property

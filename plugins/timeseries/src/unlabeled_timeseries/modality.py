@@ -45,6 +45,7 @@ class Series(Modality):
     Config = SeriesConfig
     columns: ClassVar[tuple[str, ...]] = ("series",)
     input_name: ClassVar[str] = "past_values"
+    channel_axis: ClassVar[int | None] = 2
     config: SeriesConfig
 
     def __init__(self, config: SeriesConfig) -> None:
@@ -55,10 +56,10 @@ class Series(Modality):
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """(C, T), known once `fit` or `restore` has run, or where the config says both."""
+        """(T, C), known once `fit` or `restore` has run, or where the config says both."""
         if self.channels is None or self.length is None:
             raise ValueError("timeseries/series: fit the modality first, or set `channels` and `length`")
-        return (self.channels, self.length)
+        return (self.length, self.channels)
 
     def decode(self, cell: Any) -> Sample:
         """`past_values` (T, C) float32, normalised; `ValueError` where the cell is no series of the right kind."""
@@ -82,7 +83,7 @@ class Series(Modality):
 
     def collate(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
         """`past_values` (B, T, C) float32 with zeros on the right, `past_observed_mask` (B, T, C) bool."""
-        channels, length = self.input_shape
+        length, channels = self.input_shape
         values = torch.zeros(len(samples), length, channels)
         observed = torch.zeros(len(samples), length, channels, dtype=torch.bool)
         for row, sample in enumerate(samples):
@@ -103,7 +104,7 @@ class Series(Modality):
 
     def blank(self) -> Sample:
         """A series of zeros, as long as the longest."""
-        channels, length = self.input_shape
+        length, channels = self.input_shape
         return {"past_values": np.zeros((length, channels), dtype=np.float32)}
 
     def show(self, sample: Sample) -> np.ndarray:

@@ -41,6 +41,7 @@ class Video(Modality):
     Config = VideoConfig
     config: VideoConfig
     columns: ClassVar[tuple[str, ...]] = ("video",)
+    channel_axis: ClassVar[int | None] = 2
     extras: ClassVar[tuple[str, ...]] = ()
     cached: ClassVar[bool] = True
 

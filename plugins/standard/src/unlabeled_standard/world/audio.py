@@ -56,7 +56,7 @@ HARMONICS = tuple(
 
 
 def record(key: Key, scene: Scene) -> Floats:
-    """One second of sound, (8000,) float32 in [-1, 1]."""
+    """One second of sound, (8000,) float32 of peak 0.04 to 0.7."""
     stream = Stream(key, AUDIO, 64)
     seconds = np.arange(SAMPLES, dtype=np.float32) / RATE
     main, motion = scene.things[0], scene.motion

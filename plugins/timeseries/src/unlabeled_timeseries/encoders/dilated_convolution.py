@@ -39,7 +39,7 @@ class DilatedConvolution(Encoder):
 
     def __init__(self, config: DilatedConvolutionConfig, modality: Modality) -> None:
         super().__init__(config, modality)
-        channels, length = modality.input_shape
+        length, channels = modality.input_shape
         self.width = config.width
         depth = config.depth or blocks_to_see(length, config.kernel)
         self.projection = nn.Linear(channels, config.width)
@@ -65,11 +65,11 @@ class DilatedConvolution(Encoder):
         if keep is not None:
             raise ValueError("timeseries/dilated-convolution cannot drop tokens: its convolutions need every step")
         real = torch.ones_like(tokens.values[:, :, 0]) if tokens.padding is None else tokens.padding
-        mask = real.to(tokens.values.dtype).unsqueeze(1)
-        values, hidden = tokens.values.transpose(1, 2), []
+        mask = real.to(tokens.values.dtype).unsqueeze(2)
+        values, hidden = tokens.values, []
         for block in self.blocks:
             values = block(values, mask)
-            hidden.append(values.transpose(1, 2))
+            hidden.append(values)
         return Encoded(hidden[-1], padding=tokens.padding, layers=tuple(hidden) if layers == "hidden" else ())
 
     def patches(self, batch: Batch) -> Tensor:
@@ -97,24 +97,28 @@ class ResidualBlock(nn.Module):
         self.second = DilatedConv1d(width, kernel, dilation)
 
     def forward(self, values: Tensor, mask: Tensor) -> Tensor:
-        """(B, D, T) from `values` (B, D, T) and `mask` (B, 1, T), 1 where the step is real."""
+        """(B, T, D) from `values` (B, T, D) and `mask` (B, T, 1), 1 where the step is real."""
         hidden = self.first(functional.gelu(values) * mask)
         return values + self.second(functional.gelu(hidden) * mask)
 
 
 class DilatedConv1d(nn.Conv1d):
-    """A convolution that keeps the number of steps."""
+    """A convolution over time that keeps the number of steps, channels last."""
 
     def __init__(self, width: int, kernel: int, dilation: int) -> None:
-        super().__init__(width, width, kernel, dilation=dilation, padding=dilation * (kernel // 2))
+        super().__init__(width, width, kernel, dilation=dilation)
 
     def forward(self, values: Tensor) -> Tensor:
-        """(B, D, T) from (B, D, T)."""
-        if self.dilation[0] < values.shape[2]:
-            return super().forward(values)
-        # Every tap but the centre one reads zeros beyond the ends.
-        centre = self.kernel_size[0] // 2
-        return functional.conv1d(values, self.weight[:, :, centre : centre + 1], self.bias)
+        """(B, T, D) from (B, T, D)."""
+        dilation, centre = self.dilation[0], self.kernel_size[0] // 2
+        if dilation >= values.shape[1]:
+            # Every tap but the centre one would read zeros beyond the ends.
+            return functional.linear(values, self.weight[:, :, centre], self.bias)
+        # As images of height 1: CPUs convolve these with the channels last, in half the time conv1d takes.
+        images, weight = values.transpose(1, 2).unsqueeze(2), self.weight.unsqueeze(2)
+        padding = (0, dilation * centre)
+        convolved = functional.conv2d(images, weight, self.bias, padding=padding, dilation=(1, dilation))
+        return convolved.squeeze(2).transpose(1, 2)
 
 
 def blocks_to_see(length: int, kernel: int) -> int:

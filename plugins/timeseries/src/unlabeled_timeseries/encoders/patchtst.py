@@ -55,7 +55,7 @@ class PatchTST(Encoder):
 
     def __init__(self, config: PatchTSTOptions, modality: Modality) -> None:
         super().__init__(config, modality)
-        channels, length = modality.input_shape
+        length, channels = modality.input_shape
         if length <= config.patch_length:
             raise ValueError(
                 f"timeseries/patchtst: patch_length {config.patch_length} must be less than the {length} steps of the series"

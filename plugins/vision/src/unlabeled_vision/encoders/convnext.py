@@ -23,6 +23,11 @@ class ConvNextEncoderConfig(Config):
     depths: tuple[int, ...] = Field(
         (1, 1, 1, 1), min_length=1, description="Blocks of each stage; every stage but the first halves the map."
     )
+    initializer_range: float = Field(
+        0.02,
+        gt=0,
+        description="Standard deviation of initial weights. ConvNeXt: 0.02; narrow networks learn faster with about 0.08.",
+    )
     layer_scale_init_value: float = Field(
         0.0,
         ge=0,
@@ -68,6 +73,7 @@ class ConvNext(Encoder):
                 num_stages=len(config.depths),
                 hidden_sizes=list(config.hidden_sizes),
                 depths=list(config.depths),
+                initializer_range=config.initializer_range,
                 layer_scale_init_value=config.layer_scale_init_value,
                 drop_path_rate=config.drop_path_rate,
                 image_size=size,

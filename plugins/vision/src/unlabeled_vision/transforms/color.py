@@ -73,7 +73,7 @@ def brighten(pixels: Tensor, factor: Tensor) -> Tensor:
 def stretch_contrast(pixels: Tensor, factor: Tensor) -> Tensor:
     """(R, 3, H, W) moved away from each picture's mean luma by factor (R,), within [0, 1]."""
     mean = luma(pixels.mean(dim=(2, 3), keepdim=True))
-    return torch.lerp(mean, pixels, column(factor)).clamp_(0, 1)
+    return (pixels * column(factor)).add_(mean * column(1 - factor)).clamp_(0, 1)
 
 
 def saturate(pixels: Tensor, factor: Tensor) -> Tensor:
