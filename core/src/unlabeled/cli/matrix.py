@@ -13,6 +13,7 @@ from unlabeled_registry.negotiation import matrix as negotiate_all
 from unlabeled_registry.registry import discover
 
 Rows = list[tuple[str, ...]]
+_MARK = len("yes 99")
 
 
 @click.command()
@@ -69,7 +70,7 @@ def _groups(headings: Mapping[str, str], width: int) -> list[list[str]]:
     """Modalities in as many groups as it takes for the headings of each to fit the width beside the objectives."""
     groups: list[list[str]] = [[]]
     for modality in headings:
-        if groups[-1] and sum(len(headings[name]) + 2 for name in (*groups[-1], modality)) > width:
+        if groups[-1] and sum(max(len(headings[name]), _MARK) + 2 for name in (*groups[-1], modality)) > width:
             groups.append([])
         groups[-1].append(modality)
     return groups

@@ -86,6 +86,8 @@ class Evaluator(ABC):
     """Scores subjects. Subjects are measured alike: same data, same protocol, same seeds."""
 
     Config: ClassVar[type[BaseModel]] = Config
+    needs_label: ClassVar[bool] = False
+    """True where it scores against a label column; without one the evaluator is left out, and the run says so."""
 
     def __init__(self, config: BaseModel) -> None:
         self.config = config

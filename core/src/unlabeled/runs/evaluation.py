@@ -23,6 +23,7 @@ def evaluate_learner(setup: Setup, learner: Learner, step: int) -> list[dict[str
 
     `UnlabeledError` names the evaluator and what the data lack.
     """
+    say = Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print
     untrained = setup.learner(
         setup.facts(max(len(setup.data.splits["train"]), setup.recipe.recipe.training.batch_size))
     )
@@ -31,6 +32,9 @@ def evaluate_learner(setup: Setup, learner: Learner, step: int) -> list[dict[str
     lines = []
     for number, (entry, evaluator) in enumerate(setup.recipe.evaluators):
         data = setup.data if entry.data is None else open_data(entry.data, setup.recipe, setup.registry)
+        if evaluator.type.needs_label and _label(entry, data) is None:
+            say(f"{evaluator.id} is left out, as the data have no label column; name one with data.label=COLUMN")
+            continue
         key = (entry.max_samples, str(data.fingerprint))
         if key not in stores:
             stores[key] = FeatureStore(setup, data, learners, entry.max_samples)
@@ -51,7 +55,7 @@ def _evaluate(entry: EvaluationEntry, evaluator: Resolved, store: FeatureStore, 
         store.setup.recipe.recipe.training.seed,
         entry.train,
         test,
-        entry.label or data.config.label or _only_label(data),
+        _label(entry, data),
     )
     subjects = [StoredSubject(name, store) for name in ("trained", *BASELINES)]
     found: Sequence[Evaluation] = evaluator.build().evaluate(subjects, StoredData(store), context)
@@ -81,13 +85,16 @@ def _line(
     }
 
 
-def _only_label(data: Data) -> str | None:
-    """The label column where there is exactly one, or one called `label`."""
-    columns = next(iter(data.splits.values())).source.columns
-    labels = [name for name, kind in columns.items() if kind == "label"]
+def _label(entry: EvaluationEntry, data: Data) -> str | None:
+    """The label column: as the recipe says, else one called `label`, else the only one whose labels have names."""
+    if entry.label or data.config.label:
+        return entry.label or data.config.label
+    source = next(iter(data.splits.values())).source
+    labels = [name for name, kind in source.columns.items() if kind == "label"]
+    named = [name for name in labels if source.label_names(name)]
     if "label" in labels:
         return "label"
-    return labels[0] if len(labels) == 1 else None
+    return named[0] if len(named) == 1 else None
 
 
 def print_evaluations(lines: Sequence[dict[str, Any]], console: Console) -> None:

@@ -117,17 +117,17 @@ class FeatureStore:
         device = next(learner.parameters()).device
         learner.eval()
         sums: dict[str, float] = {}
-        rows = 0
+        scored: dict[str, float] = {}
         for chunk in _chunks(self.examples(split), training.batch_size):
             examples = [example for _, example in chunk]
             batches = collate_views(examples, views.all_keys(), self.setup.modalities, training.seed, 0)
             built = views.build(MicroBatch(0, batches), learner, seed=training.seed, step=0, device=device)
             steps = self.setup.facts(max(len(self.reader("train")), training.batch_size)).steps
             context = Context(steps - 1, steps, 0, training.seed, ids=_ids(examples, device), training=False)
-            for key, value in engine.evaluate(built, context).items():
-                sums[key] = sums.get(key, 0.0) + value * len(examples)
-            rows += len(examples)
-        return {key: value / rows for key, value in sums.items()}
+            for key, (value, count) in engine.evaluate(built, context).items():
+                sums[key] = sums.get(key, 0.0) + value
+                scored[key] = scored.get(key, 0.0) + count
+        return {key: value / max(scored[key], 1.0) for key, value in sums.items()}
 
 
 @dataclass(frozen=True)

@@ -64,20 +64,20 @@ class StepEngine:
         _add_head_gradients(head_gradients, self.learner)
         return _summed(result, counts, sum(rows))
 
-    def evaluate(self, views: Views, context: Context) -> dict[str, float]:
-        """Mean of each term and every monitor on one batch of one process, without gradient."""
-        result = StepResult()
-        counts = {name: _local_counts(objective, views[name], context) for name, objective in self.learner.named()}
+    def evaluate(self, views: Views, context: Context) -> dict[str, tuple[float, float]]:
+        """Term or monitor -> (sum, count) on one batch of one process, without gradient; monitors count rows."""
+        found: dict[str, tuple[float, float]] = {}
         with torch.no_grad():
             outputs = _leaves(self._represent(views, context, 0), requires_grad=False)
             for name, objective in self.learner.named():
+                counts = _local_counts(objective, views[name], context)
+                rows = _rows(views[name])
                 own = objective.head(dict(outputs[name]), context)
                 everyone = {key: own[key] for key in objective.gathers}
-                loss = objective.loss(own, everyone, replace(context, rows=slice(0, _rows(views[name]))))
-                for term, value in loss.sums.items():
-                    result.terms[f"{name}/{term}"] = float(value / _count(counts[name], term))
-                result.monitors |= {f"{name}/{key}": float(value) for key, value in loss.monitors.items()}
-        return {**result.terms, **result.monitors}
+                loss = objective.loss(own, everyone, replace(context, rows=slice(0, rows)))
+                found |= {f"{name}/{term}": (float(value), _scored(counts, term)) for term, value in loss.sums.items()}
+                found |= {f"{name}/{key}": (float(value) * rows, rows) for key, value in loss.monitors.items()}
+        return found
 
     def _counts(self, parts: Sequence[Views], context: Context) -> dict[str, dict[str, Tensor]]:
         """Objective -> term -> global count; `` is the count of rows."""
@@ -253,9 +253,14 @@ def _local_counts(objective: Objective, views: Sequence[object], context: Contex
     return {"": torch.tensor(float(_rows(views)), dtype=torch.float64, device=device), **counts}
 
 
+def _scored(counts: Mapping[str, Tensor], term: str) -> float:
+    """How many items a term scored: its own count, else rows."""
+    return float(counts.get(term, counts[""]))
+
+
 def _count(counts: Mapping[str, Tensor], term: str) -> float:
     """The count a term is divided by; a term nothing was scored for has the sum 0."""
-    return max(float(counts.get(term, counts[""])), 1.0)
+    return max(_scored(counts, term), 1.0)
 
 
 def _collect(

@@ -27,6 +27,7 @@ class ZeroShot(Evaluator):
 
     Config = ZeroShotConfig
     config: ZeroShotConfig
+    needs_label = True
 
     def evaluate(
         self, subjects: Sequence[Subject], data: EvaluationData, context: EvaluationContext

@@ -94,12 +94,12 @@ class Series(Modality):
 
     def pipelines(self) -> dict[str, list[ComponentSpec]]:
         """Augmentations of the roles; the constants and their sources stand in the Configs of the transforms."""
-        jitter, scaling = {"id": "timeseries/jitter"}, {"id": "timeseries/scaling"}
+        crop, bend, jitter = {"id": "timeseries/crop"}, {"id": "timeseries/magnitude-warp"}, {"id": "timeseries/jitter"}
         return {
-            "weak": [scaling, jitter],
-            "strong": [{"id": "timeseries/crop"}, {"id": "timeseries/time-warp"}, scaling, jitter],
-            "global": [{"id": "timeseries/crop", "ratio": (0.5, 1.0)}, scaling, jitter],
-            "local": [{"id": "timeseries/crop", "ratio": (0.1, 0.5)}, scaling, jitter],
+            "weak": [{"id": "timeseries/scaling"}, jitter],
+            "strong": [crop, {"id": "timeseries/time-warp"}, bend, jitter],
+            "global": [{**crop, "ratio": (0.5, 1.0)}, bend, jitter],
+            "local": [{**crop, "ratio": (0.1, 0.5)}, bend, jitter],
         }
 
     def blank(self) -> Sample:

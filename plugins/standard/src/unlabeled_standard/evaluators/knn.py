@@ -24,6 +24,7 @@ class KNN(Evaluator):
 
     Config = KNNConfig
     config: KNNConfig
+    needs_label = True
 
     def evaluate(
         self, subjects: Sequence[Subject], data: EvaluationData, context: EvaluationContext

@@ -35,6 +35,7 @@ class LinearProbe(Evaluator):
 
     Config = LinearProbeConfig
     config: LinearProbeConfig
+    needs_label = True
 
     def evaluate(
         self, subjects: Sequence[Subject], data: EvaluationData, context: EvaluationContext

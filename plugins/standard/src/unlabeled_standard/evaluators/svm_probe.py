@@ -32,6 +32,7 @@ class SVMProbe(Evaluator):
 
     Config = SVMProbeConfig
     config: SVMProbeConfig
+    needs_label = True
 
     def evaluate(
         self, subjects: Sequence[Subject], data: EvaluationData, context: EvaluationContext

@@ -26,7 +26,7 @@ class ConvNextEncoderConfig(Config):
     initializer_range: float = Field(
         0.02,
         gt=0,
-        description="Standard deviation of initial weights. ConvNeXt: 0.02; narrow networks learn faster with about 0.08.",
+        description="Standard deviation of initial weights. ConvNeXt: 0.02; narrow networks learn faster with about 0.1.",
     )
     layer_scale_init_value: float = Field(
         0.0,
