@@ -13,8 +13,9 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 import soundfile
-import unlabeled
 from PIL import Image
+
+import unlabeled
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 TRAIN = [line for line in README.splitlines() if line.startswith("unlabeled train ") and "data." in line]

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 import unlabeled
 
 SOURCE = Path(__file__).parent / "unlabeled-rows" / "src" / "unlabeled_rows"
@@ -39,7 +40,9 @@ def test_the_matrix_says_what_fits(command: Command) -> None:
     assert "vocabulary" in masked["reason"]
 
 
-def test_it_trains_exports_and_embeds(rows_recipe: dict[str, Any], rows_table: Path, tmp_path: Path, command: Command) -> None:
+def test_it_trains_exports_and_embeds(
+    rows_recipe: dict[str, Any], rows_table: Path, tmp_path: Path, command: Command
+) -> None:
     rows_recipe["training"]["steps"] = 40
     rows_recipe["evaluation"] = [{"id": "standard/knn"}]
     run = unlabeled.train(rows_recipe, run=tmp_path / "run", quiet=True)
@@ -71,7 +74,9 @@ def test_when_its_import_exits_every_other_command_works(rows_plugin: Path, tmp_
         found = command(*arguments, PYTHONPATH=str(site))
         assert found.returncode == 0, found.stderr
     small = ["data.options={items: {train: 32, validation: 8, test: 8}}", "training.steps=1", "training.batch_size=8"]
-    found = command("train", "timeseries-simclr", *small, "evaluation=[]", "--run", str(tmp_path / "run"), PYTHONPATH=str(site))
+    found = command(
+        "train", "timeseries-simclr", *small, "evaluation=[]", "--run", str(tmp_path / "run"), PYTHONPATH=str(site)
+    )
     assert found.returncode == 0, found.stderr
     recipe = {
         "modalities": {"row": {"id": "rows/row", "width": 32}},

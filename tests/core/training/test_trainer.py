@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-import unlabeled
 from torch import nn
+
+import unlabeled
 from unlabeled.recipes.schema import TrainingConfig
 from unlabeled.training.monitors import effective_rank, feature_spread, find_collapse
 from unlabeled.training.optimizers import parameter_groups
@@ -103,6 +104,13 @@ def test_dry_run_says_what_would_happen_and_leaves_nothing(rows_recipe: Recipe, 
     (tmp_path / "rows.yaml").write_text(json.dumps(rows_recipe))
     found = command("train", str(tmp_path / "rows.yaml"), "--dry-run", "--run", str(tmp_path / "run"))
     assert found.returncode == 0, found.stderr
-    for part in ("id: rows/row", "# parameters", "row: 12,480", "each of 12 steps", "rows/corrupt", "gathers first, second"):
+    for part in (
+        "id: rows/row",
+        "# parameters",
+        "row: 12,480",
+        "each of 12 steps",
+        "rows/corrupt",
+        "gathers first, second",
+    ):
         assert part in found.stdout
     assert not (tmp_path / "run").exists()

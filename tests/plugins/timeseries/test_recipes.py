@@ -20,7 +20,7 @@ SHORT = [
     "data.workers=0",
     "modalities.series.encoder.width=16",
 ]
-WORLD = ["data.options.train=96", "data.options.validation=8", "data.options.test=16", "data.options.steps=32"]
+WORLD = ["data.options={items: {train: 96, validation: 8, test: 16}, steps: 32}"]
 PATCHTST = "modalities.series.encoder={id: timeseries/patchtst, width: 16, depth: 1, heads: 2, patch_length: 4}"
 
 

@@ -17,7 +17,7 @@ from unlabeled_vision.modality import Image, ImageConfig
 
 PACKAGE = Path(unlabeled_vision.__file__).parent
 SMALL = ["training.steps=6", "training.batch_size=8", "training.warmup_steps=1", "data.workers=0"]
-WORLD = ["data.options.train=60", "data.options.validation=10", "data.options.test=20", "data.label=color"]
+WORLD = ["data.options={items: {train: 60, validation: 10, test: 20}}", "data.label=color"]
 SMALLER = {
     "image-simclr": ["modalities.image.encoder.hidden_sizes=[8,16,32]"],
     "image-mae": ["modalities.image.encoder.hidden_size=48"],

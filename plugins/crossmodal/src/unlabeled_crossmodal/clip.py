@@ -10,10 +10,10 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
-from unlabeled_standard.contrastive import info_nce
 
 from unlabeled import Config, Context, Encoder, Facts, Loss, Objective, View, ViewSpec
 from unlabeled_crossmodal.dual_encoder import export_dual_encoder
+from unlabeled_standard.contrastive import info_nce
 
 
 class CLIPConfig(Config):

@@ -5,13 +5,13 @@ from typing import ClassVar
 
 import torch
 from pydantic import BaseModel, Field
+
+from unlabeled import Config, Draws, Transform, View
 from unlabeled_vision.transforms.blur import Blur as ImageBlur
 from unlabeled_vision.transforms.color import ColorJitter as ImageColorJitter
 from unlabeled_vision.transforms.color import Grayscale as ImageGrayscale
 from unlabeled_vision.transforms.geometry import Flip as ImageFlip
 from unlabeled_vision.transforms.geometry import ResizedCrop as ImageResizedCrop
-
-from unlabeled import Config, Draws, Transform, View
 
 
 class ImageTransform(Transform):

@@ -7,10 +7,10 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 from transformers import ResNetConfig, ResNetModel
-from unlabeled_vision.encoders.resnet import replace_batch_norm
 
 from unlabeled import Batch, Config, Encoded, Encoder, Modality, Tokens
 from unlabeled_video.encoders.pixels import Normalize, clip_modality, export_processor
+from unlabeled_vision.encoders.resnet import replace_batch_norm
 
 
 class ResNetOptions(Config):
