@@ -114,3 +114,51 @@ def test_dry_run_says_what_would_happen_and_leaves_nothing(rows_recipe: Recipe, 
     ):
         assert part in found.stdout
     assert not (tmp_path / "run").exists()
+
+
+def test_a_survey_sees_the_whole_training_set_before_its_epochs(
+    rows_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import unlabeled_rows
+
+    seen: list[tuple[int, int, tuple[int, ...]]] = []
+
+    def survey(self: Any, features: Any, context: Any) -> None:
+        seen.append((context.step, context.epoch, tuple(features["row"].shape)))
+
+    monkeypatch.setattr(unlabeled_rows.AlignUniform, "survey_every", 2)
+    monkeypatch.setattr(unlabeled_rows.AlignUniform, "survey", survey)
+    rows_recipe["training"].update(steps=20, batch_size=64)
+    unlabeled.train(rows_recipe, run=tmp_path / "run", quiet=True)
+    rows = seen[0][2][0]
+    per_epoch = rows // 64
+    assert [(step, epoch) for step, epoch, _ in seen] == [
+        (epoch * per_epoch, epoch) for epoch in range(0, 20 // per_epoch, 2)
+    ]
+    assert seen[0][2] == (rows, 64)
+
+
+def test_hooks_are_called_in_the_order_of_a_run(
+    rows_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import unlabeled_rows
+
+    called: list[str] = []
+
+    def hook(name: str, arguments: str) -> Any:
+        scope: dict[str, Any] = {"called": called}
+        exec(f"def {name}({arguments}):\n    called.append({name!r})", scope)
+        return unlabeled.hookimpl(scope[name])
+
+    for name, arguments in (
+        ("recipe_loaded", "recipe"),
+        ("run_started", "run, recipe, step"),
+        ("step_ended", "run, step, metrics"),
+        ("checkpoint_written", "checkpoint"),
+        ("run_ended", "metrics"),
+    ):
+        monkeypatch.setattr(unlabeled_rows, name, hook(name, arguments), raising=False)
+    rows_recipe["training"].update(steps=2, checkpoint_every=1)
+    unlabeled.train(rows_recipe, run=tmp_path / "run", quiet=True)
+    one = ["step_ended", "checkpoint_written"]
+    assert called == ["recipe_loaded", "run_started", *one, *one, "run_ended"]

@@ -156,7 +156,9 @@ class Objective(nn.Module, ABC):
         return {}
 
     def survey(self, features: Mapping[str, Tensor], context: Context) -> None:
-        """After every `survey_every` epochs: pooled features of the whole training set, encoder -> (samples, D)."""
+        """Before every `survey_every`-th epoch, the first included: pooled features of the whole training set, encoder ->
+        (samples, D), row i being position i of the split. May change buffers.
+        """
 
     def embed(self, encoder: str, pooled: Tensor) -> Tensor:
         """(B, E): pooled features (B, D) in the space to compare in (CLIP's projections). Default: as they are."""

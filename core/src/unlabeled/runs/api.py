@@ -24,6 +24,7 @@ from unlabeled.runs.prepare import prepare
 from unlabeled.runs.report import write_report
 from unlabeled.runs.run import Run
 from unlabeled.training.checkpoint import find_problem, list_checkpoints, load_checkpoint
+from unlabeled.training.embedding import embed_batch, plain_batch
 from unlabeled.training.learner import Learner
 from unlabeled.training.setup import Setup, fit_modalities, open_data
 from unlabeled.training.trainer import Trainer, start_accelerator
@@ -100,8 +101,6 @@ class LoadedEncoder:
 
     def embed(self, cells: Sequence[Any], batch_size: int = 64) -> np.ndarray:
         """(len(cells), D) float32 pooled features. `UnlabeledError` names the first cell that cannot be decoded."""
-        from unlabeled.runs.features import embed_batch, plain_batch
-
         learner = Learner({self.name: self.encoder}, {}, {})
         parts = []
         for start in range(0, len(cells), batch_size):

@@ -9,8 +9,8 @@ import transformers
 import yaml
 
 from unlabeled.errors import UnlabeledError
-from unlabeled.runs.features import leaving_encoders
 from unlabeled.runs.run import Run
+from unlabeled.training.embedding import leaving_encoders
 from unlabeled.training.learner import Learner
 from unlabeled.training.setup import Setup
 

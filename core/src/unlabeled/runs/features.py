@@ -9,13 +9,12 @@ import torch
 from torch import Tensor
 
 from unlabeled.data.cache import BadCell
-from unlabeled.data.loader import MicroBatch, collate, collate_views
+from unlabeled.data.loader import MicroBatch, collate_views
 from unlabeled.data.reader import Example, Reader
 from unlabeled.errors import UnlabeledError
 from unlabeled.interfaces.batch import Batch
-from unlabeled.interfaces.draws import Draws
-from unlabeled.interfaces.modality import Modality
 from unlabeled.interfaces.objective import Context
+from unlabeled.training.embedding import embed_batch, plain_batch
 from unlabeled.training.learner import Learner
 from unlabeled.training.setup import Data, Setup
 from unlabeled.training.step import StepEngine
@@ -187,34 +186,6 @@ class StoredData:
         if unseen:
             raise ValueError(f"column {name}: split {split} has labels that train has not: {', '.join(unseen[:5])}")
         return np.array([known[value] for value in cells[split]], dtype=np.int64)
-
-
-def plain_batch(modality: Modality, name: str, examples: Sequence[Example]) -> Batch:
-    """Examples of one encoder as evaluation sees them: whole samples, no augmentation."""
-    ids = torch.tensor([example.id for example in examples], dtype=torch.int64)
-    samples = [
-        modality.take(example.samples[name], Draws(0, 0, ids[row : row + 1], name), "plain")
-        for row, example in enumerate(examples)
-    ]
-    return collate(modality, samples, ids, torch.tensor([example.present[name] for example in examples]))
-
-
-def embed_batch(learner: Learner, name: str, batch: Batch) -> Tensor:
-    """(B, D) pooled features of a plain batch by the encoder that would leave, in evaluation mode."""
-    encoder = leaving_encoders(learner)[name].eval()
-    parameter = next(encoder.parameters())
-    batch = batch.to(parameter.device)
-    wide = {key: value.to(parameter.dtype) for key, value in batch.inputs.items() if value.is_floating_point()}
-    with torch.no_grad():
-        return encoder.pool(encoder(batch.with_inputs(**wide)))
-
-
-def leaving_encoders(learner: Learner) -> dict[str, Any]:
-    """The encoders that leave: what the objectives name instead of the trained ones (a teacher)."""
-    leaving: dict[str, Any] = dict(learner.encoders.items())
-    for name, objective in learner.named():
-        leaving.update(objective.exports(learner.encoders_of(name)))
-    return leaving
 
 
 def _chunks(items: Iterator[_Item], size: int) -> Iterator[list[_Item]]:

@@ -13,7 +13,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs
 
 from unlabeled.data.loader import Plan, StepBatches, load_steps
-from unlabeled.data.order import step_positions
+from unlabeled.data.order import step_positions, steps_per_epoch
 from unlabeled.errors import UnlabeledError
 from unlabeled.interfaces.objective import Context
 from unlabeled.recipes.resolve import ResolvedRecipe
@@ -26,7 +26,8 @@ from unlabeled.training.checkpoint import (
     restore_optimizer,
     save_checkpoint,
 )
-from unlabeled.training.distributed import gather_rows, process_count, process_index, wait_for_all
+from unlabeled.training.distributed import gather_rows, process_count, process_index, total, wait_for_all
+from unlabeled.training.embedding import survey_features
 from unlabeled.training.learner import Learner
 from unlabeled.training.monitors import find_collapse, monitor_features
 from unlabeled.training.normalization import settle
@@ -162,6 +163,7 @@ class Trainer:
             self.views.build(micro, self.learner, seed=self.config.seed, step=step, device=device)
             for micro in batches.micro_batches
         ]
+        self._survey(batches)
         ids = gather_rows(torch.cat([micro.ids for micro in batches.micro_batches]).to(device), rows)
         context = Context(step, self.facts.steps, batches.epoch, self.config.seed, ids=ids)
         result = self.engine.gradients(parts, context, rows)
@@ -183,6 +185,23 @@ class Trainer:
         if taken and self.main and self.state.step % self.config.log_every == 0:
             metrics |= monitor_features(result.gathered)
         return metrics
+
+    def _survey(self, batches: StepBatches) -> None:
+        """Before the first step of an epoch: show the whole training set to the objectives that ask for it."""
+        if batches.step % steps_per_epoch(len(self.reader), self.config.batch_size, self.config.drop_last):
+            return
+        due = [
+            (name, objective)
+            for name, objective in self.learner.named()
+            if objective.survey_every and batches.epoch % objective.survey_every == 0
+        ]
+        if due:
+            features = survey_features(self.learner, self.reader)
+            context = Context(batches.step, self.facts.steps, batches.epoch, self.config.seed, total=total)
+            with torch.no_grad():
+                for name, objective in due:
+                    objective.survey({key: features[key] for key in self.learner.on[name]}, context)
+            self.learner.train()
 
     def _after_step(self, result: StepResult, context: Context) -> None:
         with torch.no_grad():
