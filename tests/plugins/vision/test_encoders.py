@@ -174,6 +174,17 @@ def test_vit_patches_are_cut_from_the_picture() -> None:
     assert torch.equal(encoder.unpatch(patches, batch), pixels)
 
 
+def test_vit_weights_start_as_wide_as_xavier_has_them() -> None:
+    encoder = vit()
+    weights = [
+        encoder.model.layers[0].mlp.fc1.weight,
+        encoder.model.embeddings.patch_embeddings.projection.weight.flatten(1),
+    ]
+    for weight in weights:
+        bound = (6 / (weight.shape[0] + weight.shape[1])) ** 0.5
+        assert 0.95 * bound < float(weight.detach().abs().max()) <= bound
+
+
 def test_fixed_positions_are_sines_and_cosines_and_stay() -> None:
     encoder = vit()
     assert not encoder.model.embeddings.position_embeddings.requires_grad

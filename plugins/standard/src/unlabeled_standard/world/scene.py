@@ -12,7 +12,7 @@ MOTIONS = ("drift", "bounce", "spin", "orbit", "swing", "zigzag", "pulse", "shak
 BACKGROUNDS = ("plain", "striped", "dotted", "tiled", "wavy", "cloudy", "brick", "grid")
 TONES = ("cream", "silver", "sky", "mint", "lilac", "peach", "navy", "forest")
 
-RADII = ((0.095, 0.115), (0.160, 0.190), (0.220, 0.260))  # of each size, as a part of the image's side
+RADII = ((0.095, 0.115), (0.175, 0.205), (0.245, 0.285))  # of each size, as a part of the image's side
 CANDIDATES = 10  # places tried for each further thing
 SCENE = 0  # the part of the item's randomness
 
@@ -90,7 +90,7 @@ def _draw_thing(stream: Stream, size: int, x: float, y: float) -> Thing:
     return Thing(
         shape=stream.below(len(SHAPES)),
         color=stream.below(len(COLORS)),
-        texture=stream.below(len(TEXTURES)),
+        texture=0 if stream.coin(0.25) else stream.below(len(TEXTURES)),
         size=size,
         x=x,
         y=y,
@@ -128,7 +128,7 @@ def _draw_backdrop(stream: Stream) -> Backdrop:
         x=stream.uniform(),
         y=stream.uniform(),
         drift=(stream.uniform(-0.06, 0.06), stream.uniform(-0.06, 0.06)),
-        contrast=stream.uniform(0.35, 0.9),
+        contrast=stream.uniform(0.25, 0.7),
         light=(stream.uniform(-0.18, 0.18), stream.uniform(-0.18, 0.18)),
         tint=_draw_tint(stream),
     )

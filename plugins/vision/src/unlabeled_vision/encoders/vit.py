@@ -85,6 +85,7 @@ class ViT(Encoder):
         )
         model_config._attn_implementation = config.attention
         self.model = ViTModel(model_config, add_pooling_layer=config.pool == "pooler", use_mask_token=True)
+        _initialise(self.model)
         self.normalize = Normalize(self.image)
         if config.positions == "fixed":
             places = self.model.embeddings.position_embeddings
@@ -173,6 +174,16 @@ class ViT(Encoder):
         if height % side or width % side:
             raise ValueError(f"vision/vit: patch_size {side} does not divide a picture of {height} x {width} pixels")
         return height // side, width // side
+
+
+def _initialise(model: ViTModel) -> None:
+    """Xavier-uniform linear layers, the patch projection among them (Dosovitskiy et al., 2021, and He et al., 2022, A.1).
+
+    transformers draws all weights with one small deviation, which suits the width of ViT-B but starves narrow models.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            nn.init.xavier_uniform_(module.weight.data.flatten(1))
 
 
 @contextmanager
