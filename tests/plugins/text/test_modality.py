@@ -1,5 +1,6 @@
 """Cells become samples, samples views, views batches."""
 
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -94,6 +95,24 @@ def test_each_view_and_epoch_draws_one_of_several_texts(text: Text) -> None:
     assert len(set(views)) == 3
     again = text.take(sample, draws(5, 2), "weak")
     assert again["input_ids"].tolist() == text.take(sample, draws(5, 2), "weak")["input_ids"].tolist()
+
+
+def test_some_of_several_texts_are_joined_in_any_order(text: Text) -> None:
+    sample = text.decode(["brown fox", "lazy dog", "nobody"])
+    some = with_config(text, draw="some")
+    seen = {
+        words_of(text, some.take(sample, draws(number, epoch), "weak")) for number in range(40) for epoch in range(4)
+    }
+    parts = ("brown fox", "lazy dog", "nobody")
+    assert seen == {" ".join(order) for count in (1, 2, 3) for order in permutations(parts, count)}
+    assert words_of(text, some.take(sample, draws(0, role="plain"), "plain")) == "brown fox"
+    assert some.take(text.decode("fox"), draws(0), "weak")["input_ids"].tolist() == [
+        text.tokenizer.cls_token_id,
+        *text.decode("fox")["input_ids"],
+        text.tokenizer.sep_token_id,
+    ]
+    long = with_config(text, draw="some", max_length=4).take(sample, draws(3), "weak")
+    assert len(long["input_ids"]) == len(long["words"]) <= 4
 
 
 def test_evaluation_reads_the_first_text_or_all_and_draws_nothing(text: Text) -> None:

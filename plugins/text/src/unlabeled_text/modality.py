@@ -45,6 +45,11 @@ class TextConfig(Config):
     pack: bool = Field(
         False, description="Cut the whole column into blocks of max_length tokens, instead of one sample a cell."
     )
+    draw: Literal["one", "some"] = Field(
+        "one",
+        description="Which of several texts of a cell a view draws in each epoch: one, or a random number of them in random "
+        "order, one after the other.",
+    )
     evaluate_with: Literal["first", "all"] = Field(
         "first",
         description="Which of several texts of a cell evaluation reads: the first, or all, one after the other.",
@@ -59,7 +64,7 @@ class Text(Modality):
     `words` (B, L): the number of each token's word, -1 for special tokens and padding.
 
     A cell is a str, UTF-8 bytes, or a list of them: several texts for one sample (captions), of which each view draws one
-    in each epoch. Of a text longer than `max_length` a view takes a random window, evaluation the beginning.
+    or some in each epoch. Of a text longer than `max_length` a view takes a random window, evaluation the beginning.
     """
 
     Config = TextConfig
@@ -105,23 +110,18 @@ class Text(Modality):
         }
 
     def take(self, sample: Sample, draws: Draws, role: str) -> Sample:
-        """One text of the sample between [CLS] and [SEP], at most max_length tokens; a packed block as it is."""
+        """One or some texts of the sample between [CLS] and [SEP], at most max_length tokens; a packed block as it is."""
         if "ends" not in sample:
             return sample
-        ends = sample["ends"]
         room = self.config.max_length - 2
-        if role == "plain":
-            start, end = 0, int(ends[0] if self.config.evaluate_with == "first" else ends[-1])
-        else:
-            text = int(draws("text").integers(0, len(ends))) if len(ends) > 1 else 0
-            start, end = int(ends[text - 1]) if text else 0, int(ends[text])
-            if end - start > room:
-                start += int(draws("window").integers(0, end - start - room + 1))
-        end = min(end, start + room)
+        places = self._places(sample["ends"], draws, role)
+        if len(places) > room:
+            start = 0 if role == "plain" else int(draws("window").integers(0, len(places) - room + 1))
+            places = places[start : start + room]
         first, last = self.tokenizer.cls_token_id, self.tokenizer.sep_token_id
         return {
-            "input_ids": np.concatenate([[first], sample["input_ids"][start:end], [last]]).astype(np.int32),
-            "words": np.concatenate([[NO_WORD], sample["words"][start:end], [NO_WORD]]).astype(np.int32),
+            "input_ids": np.concatenate([[first], sample["input_ids"][places], [last]]).astype(np.int32),
+            "words": np.concatenate([[NO_WORD], sample["words"][places], [NO_WORD]]).astype(np.int32),
         }
 
     def collate(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
@@ -193,6 +193,18 @@ class Text(Modality):
     def _special_ids(self) -> list[int]:
         tokenizer = self.tokenizer
         return [tokenizer.pad_token_id, tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.mask_token_id]
+
+    def _places(self, ends: np.ndarray, draws: Draws, role: str) -> np.ndarray:
+        """Where in a sample's arrays the tokens lie that a view reads, in its order; `ends` is where each text ends."""
+        if role == "plain":
+            return np.arange(ends[0] if self.config.evaluate_with == "first" else ends[-1])
+        if self.config.draw == "one":
+            chosen = [int(draws("text").integers(0, len(ends)))]
+        else:
+            count = int(draws("count").integers(1, len(ends) + 1))
+            chosen = draws("text").permutation(torch.tensor([len(ends)]))[0, :count].tolist()
+        starts = np.concatenate([[0], ends[:-1]])
+        return np.concatenate([np.arange(starts[text], ends[text]) for text in chosen])
 
     def _blocks(self, texts: Iterator[str]) -> Iterator[Sample]:
         size = self.config.max_length - 1

@@ -95,15 +95,15 @@ class ViT(Encoder):
     def embed(self, batch: Batch) -> Tokens:
         """Patches projected, with positions added; (B, N, D), and the class token (B, 1, D)."""
         pixels = self.normalize(batch.inputs["pixel_values"])
+        grid = self._grid(pixels)
         embeddings = self.model.embeddings
         patches = embeddings.patch_embeddings(pixels)
         positions = embeddings.position_embeddings
         if pixels.shape[-2:] != tuple(embeddings.image_size):
-            self._grid(pixels)
             with_class = torch.cat([embeddings.cls_token.expand(len(patches), -1, -1), patches], dim=1)
             positions = embeddings.interpolate_pos_encoding(with_class, pixels.shape[-2], pixels.shape[-1])
         prefix = (embeddings.cls_token + positions[:, :1]).expand(len(patches), -1, -1)
-        return Tokens(patches + positions[:, 1:], prefix, positions[:, 1:], grid=self._grid(pixels))
+        return Tokens(patches + positions[:, 1:], prefix, positions[:, 1:], grid=grid)
 
     def encode(self, tokens: Tokens, *, keep: Tensor | None = None, layers: str | None = None) -> Encoded:
         """The transformer's layers and its final normalisation, on all tokens or those at keep (B, K)."""
