@@ -1,3 +1,4 @@
+import dataclasses
 import tomllib
 from pathlib import Path
 
@@ -80,9 +81,10 @@ def test_a_good_manifest() -> None:
     )  # fmt: skip
     assert (modality.encoder, modality.columns) == ("demo/net", ("series",))
     assert encoder.provides == ("tokens", "mask-token")
-    assert encoder.takes("demo/signal")
-    assert not encoder.takes("vision/image")
-    assert augmentation.takes("vision/image")
+    image = dataclasses.replace(modality, id="vision/image")
+    assert encoder.takes(modality)
+    assert not encoder.takes(image)
+    assert augmentation.takes(image)
     assert (objective.id, objective.requires) == ("demo/net", ("mask-token",))
     assert recipe.object == "unlabeled_demo:recipes/signal-net.yaml"
 
@@ -113,7 +115,7 @@ BROKEN = [
     ('uses = ["standard/random-masking"]', 'usess = ["standard/x"]', "usess: unknown key; did you mean 'uses'?"),
     (
         'uses = ["standard/random-masking"]', 'plugins = ["standard/x"]',
-        "plugins: unknown key; one of: schema, name, api, summary, uses, provides",
+        "plugins: unknown key; one of: schema, name, api, summary, uses, hooks, provides",
     ),
     (
         'uses = ["standard/random-masking"]', 'uses = ["random-masking"]',
@@ -137,6 +139,7 @@ BROKEN = [
         'requires = ["mask-token"]', 'requires = ["zzz"]',
         f"provides[net].requires: 'zzz' is no capability; one of: {', '.join(CAPABILITIES)}",
     ),
+    ('columns = ["series"]', "dense = 1", "provides[signal].dense: must be true or false"),
     ('columns = ["series"]', "columns = [1]", 'provides[signal].columns: must be a list of text, such as ["a", "b"]'),
     ('encoder = "demo/net"', "", "provides[signal].encoder: missing"),
     (

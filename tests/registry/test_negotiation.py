@@ -72,6 +72,11 @@ class TestMatrix:
         masked = part("objective", "standard/masked", requires=("mask-token",))
         assert [c.encoder for c in matrix((*ALL, PATCH, masked)) if c.objective == masked.id] == [PATCH.id, PATCH.id]
 
+    def test_a_general_encoder_takes_no_modality_that_has_no_arrays(self) -> None:
+        masked = part("objective", "standard/masked", requires=("mask-token",))
+        ids = part("modality", "text/ids", encoder="text/bert", dense=False)
+        assert not cell((ids, PATCH, masked), masked, ids).runs
+
     def test_a_pair(self) -> None:
         assert cell(ALL, CLIP, TEXT) == Cell(
             "crossmodal/clip", "text/text", True, "with a second modality", "text/bert"

@@ -14,6 +14,7 @@ name = "unlabeled-{owner}"
 api = "{api}"
 summary = "Demo"
 """
+HEARS = HEADER.format(owner="two", api=">=1.0,<2") + "hooks = true\n"
 PART = """\
 [[provides]]
 kind = "{kind}"
@@ -254,6 +255,24 @@ class TestLoad:
         registry = discover()
         with pytest.raises(KeyboardInterrupt):
             registry.load(registry.find("objective", "contrast"))
+
+
+class TestImportHooks:
+    def test_only_plugins_that_hear_of_every_run_are_imported(self, site: Path) -> None:
+        install(site, "one", "objective:contrast")
+        write_distribution(site, "unlabeled-two", HEARS)
+        registry = discover()
+        assert registry.import_hooks() == []
+        assert [module.__name__ for module in registry.packages().values()] == ["unlabeled_two"]
+        assert registry.import_hooks() == []
+
+    def test_one_that_fails_is_named_and_set_aside(self, site: Path) -> None:
+        write_distribution(site, "unlabeled-two", HEARS, {"__init__.py": "raise SystemExit(3)"})
+        registry = discover()
+        assert registry.import_hooks() == [
+            "plugin 'unlabeled-two', which is failed: importing its hooks: SystemExit: 3; upgrade or uninstall it"
+        ]
+        assert registry.packages() == {}
 
 
 class TestRead:

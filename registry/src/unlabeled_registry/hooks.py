@@ -8,7 +8,9 @@ A plugin's package defines functions of these names and marks them:
     def run_ended(run, metrics):
         print(run, metrics)
 
-An implementation may take fewer arguments than its hook has. All arguments are plain data, to be read and not changed.
+A run asks the packages of the components it uses for their hooks. One that is to hear of every run says `hooks = true` at
+the top of its manifest. An implementation may take fewer arguments than its hook has. All arguments are plain data, to be
+read and not changed.
 """
 
 from collections.abc import Callable

@@ -28,10 +28,12 @@ class Component:
     modalities: tuple[str, ...] = (ANY,)  # encoder, augmentation: full ids of the modalities it takes
     encoder: str | None = None  # modality: full id of its default encoder
     columns: tuple[str, ...] = ()  # modality: the column types it reads
+    dense: bool = True  # modality: its main input is an array of numbers (B, C, *dims), which encoders for all can read
 
-    def takes(self, modality: str) -> bool:
-        """Whether this encoder or augmentation works on the modality with this full id."""
-        return ANY in self.modalities or modality in self.modalities
+    def takes(self, modality: "Component") -> bool:
+        """Whether this encoder or augmentation works on the modality."""
+        for_all = ANY in self.modalities and (modality.dense or self.kind != "encoder")
+        return for_all or modality.id in self.modalities
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class Manifest:
     api: str
     summary: str
     uses: tuple[str, ...]  # full ids of other plugins' components that its recipes name
+    hooks: bool  # whether every run imports its package for the hooks in it, whatever the recipe names
     components: tuple[Component, ...]
 
     @property
@@ -70,6 +73,8 @@ def parse(data: Mapping[str, Any], *, distribution: str, version: str, package: 
     header = checked(data, HEADER, "", problems)
     if header.get("name", distribution) != distribution:
         problems.append(f"name: {header['name']!r} is not the distribution's name, {distribution!r}")
+    if "provides" not in data and not header.get("hooks"):
+        problems.append("provides: missing")
     components: dict[tuple[str, str], Component] = {}
     for number, table in enumerate(header.get("provides", ()), start=1):
         place = f"provides[{table.get('id', number)}]."
@@ -86,6 +91,7 @@ def parse(data: Mapping[str, Any], *, distribution: str, version: str, package: 
         api=header.get("api", f"=={API_VERSION}"),
         summary=header.get("summary", ""),
         uses=header.get("uses", ()),
+        hooks=header.get("hooks", False),
         components=tuple(components.values()),
     )
     if problems and manifest.compatible:

@@ -57,7 +57,7 @@ def matrix(components: Iterable[Component]) -> list[Cell]:
 
 def encoders_of(modality: Component, encoders: Iterable[Component]) -> list[Component]:
     """The encoders that take a modality: its default one first, then those made for it, then those for all."""
-    fitting = [encoder for encoder in encoders if encoder.takes(modality.id)]
+    fitting = [encoder for encoder in encoders if encoder.takes(modality)]
     return sorted(fitting, key=lambda part: (part.id != modality.encoder, ANY in part.modalities, part.id))
 
 

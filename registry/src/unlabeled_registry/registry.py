@@ -114,6 +114,22 @@ class Registry:
         except (OSError, UnicodeDecodeError) as error:
             raise RegistryError(f"recipe {component.id!r}: {file} cannot be read: {one_line(error)}") from None
 
+    def import_hooks(self) -> list[str]:
+        """Import the usable plugins whose manifest says `hooks = true`; a sentence on each that fails, which is set aside."""
+        problems = []
+        for plugin in self.plugins:
+            if plugin.state != "enabled" or not plugin.manifest or not plugin.manifest.hooks:
+                continue
+            try:
+                import_module(plugin.manifest.package)
+                plugin.state = "active"
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
+                plugin.state, plugin.reason = "failed", f"importing its hooks: {one_line(error)}"
+                problems.append(f"plugin {_unusable(plugin)}")
+        return problems
+
     def packages(self) -> dict[str, ModuleType]:
         """The imported package of each active plugin by the plugin's name: where its hooks are."""
         return {

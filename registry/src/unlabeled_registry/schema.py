@@ -78,6 +78,12 @@ def _range(value: Any) -> str:
     return text
 
 
+def _truth(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("must be true or false")
+    return value
+
+
 def _kind(value: Any) -> str:
     if not isinstance(value, str) or value not in OF_KIND:
         raise ValueError(f"{value!r} is no kind{hint(str(value), OF_KIND)}")
@@ -134,11 +140,16 @@ HEADER = {
     "api": Key(_range),
     "summary": Key(_text),
     "uses": Key(_full_ids, required=False),
-    "provides": Key(_tables),
+    "hooks": Key(_truth, required=False),
+    "provides": Key(_tables, required=False),
 }
 COMPONENT = {"kind": Key(_kind), "id": Key(_short_id), "object": Key(_text), "summary": Key(_text)}
 OF_KIND: dict[str, dict[str, Key]] = {
-    "modality": {"encoder": Key(_full_id), "columns": Key(_texts, required=False)},
+    "modality": {
+        "encoder": Key(_full_id),
+        "columns": Key(_texts, required=False),
+        "dense": Key(_truth, required=False),
+    },
     "encoder": {"modalities": Key(_modalities), "provides": Key(_capabilities, required=False)},
     "augmentation": {"modalities": Key(_modalities, required=False)},
     "objective": {"requires": Key(_capabilities, required=False)},

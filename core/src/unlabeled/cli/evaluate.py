@@ -14,9 +14,11 @@ def evaluate(run: str, overrides: tuple[str, ...], evaluators: tuple[str, ...], 
     """Evaluate RUN beside its baselines, on its own data or on other data given as data.* overrides."""
     from rich.console import Console
 
+    from unlabeled.cli.memory import keep_freed_memory
     from unlabeled.runs.api import evaluate as evaluate_run
     from unlabeled.runs.evaluation import print_evaluations
 
+    keep_freed_memory()
     lines = evaluate_run(run, evaluators, overrides)
     if as_json:
         print_json(lines)

@@ -21,6 +21,7 @@ def train(recipe: str, overrides: tuple[str, ...], folder: str | None, dry_run: 
 
     The same command again continues exactly where it stopped.
     """
+    from unlabeled.cli.memory import keep_freed_memory
     from unlabeled.runs.api import train as run_recipe
     from unlabeled.runs.dry_run import describe_recipe
     from unlabeled.training.distributed import leave
@@ -28,5 +29,6 @@ def train(recipe: str, overrides: tuple[str, ...], folder: str | None, dry_run: 
     if dry_run:
         click.echo(describe_recipe(recipe, overrides), nl=False)
     else:
+        keep_freed_memory()
         run_recipe(recipe, overrides, run=folder)
         leave()

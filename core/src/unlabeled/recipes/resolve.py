@@ -15,6 +15,7 @@ from unlabeled_registry.errors import RegistryError
 from unlabeled_registry.manifest import Component
 from unlabeled_registry.negotiation import negotiate
 from unlabeled_registry.registry import Registry
+from unlabeled_registry.schema import ANY
 
 
 @dataclass(frozen=True)
@@ -189,9 +190,9 @@ class _Resolver:
         encoder = self._component("encoder", encoder_entry, (*place, "encoder"))
         if modality is None or encoder is None:
             return None
-        if not encoder.component.takes(modality.id):
-            fitting = [item.id for item in self.registry.components("encoder") if item.takes(modality.id)]
-            reads = ", ".join(encoder.component.modalities)
+        if not encoder.component.takes(modality.component):
+            fitting = [item.id for item in self.registry.components("encoder") if item.takes(modality.component)]
+            reads = ", ".join(encoder.component.modalities).replace(ANY, "arrays of numbers")
             self.problems.append(
                 f"modalities.{name}.encoder.id: {encoder.id} reads {reads}, not {modality.id}; choose {' or '.join(fitting)}"
             )
@@ -273,7 +274,7 @@ class _Resolver:
                 for number, entry in enumerate(entries)
             ]
             for number, step in enumerate(steps):
-                if step is not None and not step.component.takes(modality.id):
+                if step is not None and not step.component.takes(modality.component):
                     reads = ", ".join(step.component.modalities)
                     self.problems.append(
                         f"augmentations.{name}.{role}.{number}.id: {step.id} changes {reads}, not {modality.id}; choose another"

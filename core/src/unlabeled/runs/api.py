@@ -153,8 +153,11 @@ def load_run(run: Run, overrides: Sequence[str] = ()) -> tuple[Setup, Learner, i
 
 
 def announce_recipe(recipe: ResolvedRecipe, registry: Registry, *, quiet: bool = False) -> None:
-    """Tell the hooks of the plugins in use that a recipe was loaded."""
-    hooks = Hooks(Console(stderr=True, quiet=quiet).print)
+    """Tell the hooks of the plugins in use, and of those that hear of every run, that a recipe was loaded."""
+    report = Console(stderr=True, quiet=quiet, soft_wrap=True).print
+    for problem in registry.import_hooks():
+        report(f"warning: {problem}")
+    hooks = Hooks(report)
     for name, package in registry.packages().items():
         hooks.register(name, package)
     hooks.call("recipe_loaded", recipe=recipe.dump())

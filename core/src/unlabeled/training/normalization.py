@@ -12,10 +12,12 @@ class BatchNorm(nn.Module):
     Takes (R, C) or (R, C, *dims) and normalises each of the C channels over the rows of all processes and all dims. The
     running statistics (variance unbiased) change only when the trainer calls `commit` after an optimizer step that was
     taken, so that neither a repeated pass nor a skipped step counts. Without `affine` there are no scale and shift.
+    Names and shapes of the state are those of torch's BatchNorm, so that either reads the other's.
     """
 
     running_mean: Tensor
     running_var: Tensor
+    num_batches_tracked: Tensor
 
     def __init__(self, channels: int, *, affine: bool = True, momentum: float = 0.1, eps: float = 1e-5) -> None:
         super().__init__()
@@ -24,7 +26,16 @@ class BatchNorm(nn.Module):
         self.momentum, self.eps = momentum, eps
         self.register_buffer("running_mean", torch.zeros(channels))
         self.register_buffer("running_var", torch.ones(channels))
+        self.register_buffer("num_batches_tracked", torch.tensor(0))
         self._pending: list[tuple[Tensor, Tensor]] = []
+
+    @classmethod
+    def convert(cls, module: nn.Module) -> None:
+        """Put a BatchNorm, newly initialised, in place of each of torch's within `module`, under the same name."""
+        for name, child in list(module.named_modules()):
+            if isinstance(child, nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d):
+                own = cls(child.num_features, affine=child.affine, momentum=child.momentum or 0.1, eps=child.eps)
+                module.set_submodule(name, own)
 
     def forward(self, values: Tensor) -> Tensor:
         """(R, C, *dims) normalised; in evaluation mode by the running statistics."""
@@ -72,6 +83,7 @@ class BatchNorm(nn.Module):
         for mean, variance in self._pending:
             self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
             self.running_var.lerp_(variance.to(self.running_var.dtype), self.momentum)
+            self.num_batches_tracked += 1
         self._pending.clear()
 
     def discard(self) -> None:

@@ -45,8 +45,8 @@ def build_optimizer(groups: list[dict[str, Any]], config: TrainingConfig) -> tor
     """AdamW (Loshchilov and Hutter, 2019) or SGD with momentum."""
     plain = [{key: value for key, value in group.items() if key != "names"} for group in groups]
     if config.optimizer == "adamw":
-        return torch.optim.AdamW(plain, lr=config.learning_rate, betas=config.betas, eps=config.eps)
-    return torch.optim.SGD(plain, lr=config.learning_rate, momentum=config.betas[0])
+        return torch.optim.AdamW(plain, lr=config.learning_rate, betas=config.betas, eps=config.eps, fused=True)
+    return torch.optim.SGD(plain, lr=config.learning_rate, momentum=config.betas[0], fused=True)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, peak: float, factor: float) -> float:

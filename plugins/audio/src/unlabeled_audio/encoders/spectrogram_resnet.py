@@ -5,7 +5,7 @@ from typing import Literal
 
 import torch
 from pydantic import Field, model_validator
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import ASTFeatureExtractor, ResNetConfig, ResNetModel
 
 from unlabeled import Batch, BatchNorm, Config, Encoded, Encoder, Modality, Tokens
@@ -48,7 +48,7 @@ class SpectrogramResNet(Encoder):
         super().__init__(config, modality)
         channels, _, bands = modality.input_shape
         self.model = ResNetModel(ResNetConfig(num_channels=channels, **config.model_dump()))
-        _share_statistics(self.model)
+        BatchNorm.convert(self.model)
         self.model.to(memory_format=torch.channels_last)
         self.stride = STEM_STRIDE * 2 ** (len(config.depths) - 1)
         self.width = config.hidden_sizes[-1] * _parts(bands, self.stride)
@@ -71,13 +71,7 @@ class SpectrogramResNet(Encoder):
 
     def export(self, folder: Path) -> None:
         """ResNetModel and ASTFeatureExtractor, whose input_values (B, T, mels) are the model's pixel_values[:, 0]."""
-        state = self.model.state_dict()
-        counters = {
-            name.removesuffix("running_mean") + "num_batches_tracked": torch.tensor(0)
-            for name in state
-            if name.endswith("running_mean")
-        }
-        self.model.save_pretrained(folder, state_dict={**state, **counters})
+        self.model.save_pretrained(folder)
         _, length, bands = self.modality.input_shape
         settings = self.modality.config
         ASTFeatureExtractor(
@@ -90,18 +84,7 @@ class SpectrogramResNet(Encoder):
 
     def restore(self, folder: Path) -> None:
         """Read what `export` wrote."""
-        state = ResNetModel.from_pretrained(folder).state_dict()
-        self.model.load_state_dict(
-            {name: value for name, value in state.items() if not name.endswith("num_batches_tracked")}
-        )
-
-
-def _share_statistics(model: nn.Module) -> None:
-    """Replace every batch normalisation by one whose statistics are those of all processes."""
-    for name, module in list(model.named_modules()):
-        if isinstance(module, nn.BatchNorm2d):
-            shared = BatchNorm(module.num_features, momentum=module.momentum or 0.1, eps=module.eps)
-            model.set_submodule(name, shared)
+        self.model.load_state_dict(ResNetModel.from_pretrained(folder).state_dict())
 
 
 def _parts(size: int, stride: int) -> int:

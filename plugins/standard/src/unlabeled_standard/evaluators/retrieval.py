@@ -93,7 +93,8 @@ class Retrieval(Evaluator):
         """Predicted and true features of the test split, about the train split's mean."""
         chosen = np.random.default_rng(seed).permutation(len(train_from))[: self.config.baseline_samples]
         mean_from, mean_to = train_from[chosen].mean(axis=0), train_to[chosen].mean(axis=0)
-        inputs, outputs = train_from[chosen] - mean_from, train_to[chosen] - mean_to
+        # In float64, as a weak penalty leaves the system close to singular.
+        inputs, outputs = (train_from[chosen] - mean_from).astype(np.float64), train_to[chosen] - mean_to
         scale = max(float(inputs.std()), 1e-12)
         inputs, test_inputs, test_outputs = inputs / scale, (test_from - mean_from) / scale, test_to - mean_to
         held = max(len(inputs) // 5, 1)

@@ -8,9 +8,8 @@ from pydantic import Field, model_validator
 from torch import Tensor
 from transformers import ResNetConfig, ResNetModel
 
-from unlabeled import Batch, Config, Encoded, Encoder, Modality, Tokens
+from unlabeled import Batch, BatchNorm, Config, Encoded, Encoder, Modality, Tokens
 from unlabeled_video.encoders.pixels import Normalize, clip_modality, export_processor
-from unlabeled_vision.encoders.resnet import replace_batch_norm
 
 
 class ResNetOptions(Config):
@@ -58,7 +57,7 @@ class ResNet(Encoder):
         )
         if config.motion and self.clips.config.frames > 1:
             self._start_from_motion()
-        replace_batch_norm(self.model)
+        BatchNorm.convert(self.model)
         self.model.to(memory_format=torch.channels_last)
 
     @torch.no_grad()
@@ -86,12 +85,9 @@ class ResNet(Encoder):
 
     def export(self, folder: Path) -> None:
         """A ResNetModel and the image processor of its frames."""
-        model = ResNetModel(self.model.config)
-        model.load_state_dict(self.model.state_dict(), strict=False)  # only the unused num_batches_tracked is missing
-        model.save_pretrained(folder)
+        self.model.save_pretrained(folder)
         export_processor(folder, self.clips)
 
     def restore(self, folder: Path) -> None:
         """Read weights that `export` wrote."""
-        state = ResNetModel.from_pretrained(folder).state_dict()
-        self.model.load_state_dict({name: state[name] for name in self.model.state_dict()})
+        self.model.load_state_dict(ResNetModel.from_pretrained(folder).state_dict())

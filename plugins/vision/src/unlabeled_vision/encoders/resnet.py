@@ -5,7 +5,7 @@ from typing import Literal
 
 import torch
 from pydantic import Field, model_validator
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import ResNetConfig, ResNetModel
 
 from unlabeled import Batch, BatchNorm, Config, Encoded, Encoder, Modality, Tokens
@@ -63,7 +63,7 @@ class ResNet(Encoder):
                 downsample_in_first_stage=config.downsample_in_first_stage,
             )
         )
-        replace_batch_norm(self.model)
+        BatchNorm.convert(self.model)
         # The channels of a pixel side by side are what fast convolutions want, on CPUs and GPUs.
         self.model.to(memory_format=torch.channels_last)
         self.normalize = Normalize(self.image)
@@ -85,22 +85,10 @@ class ResNet(Encoder):
         return Encoded(self.model.encoder(stem).last_hidden_state.flatten(2).transpose(1, 2))
 
     def export(self, folder: Path) -> None:
-        """Write the model, with transformers' own batch normalisation, and its image processor."""
-        model = ResNetModel(self.model.config)
-        model.load_state_dict(self.model.state_dict(), strict=False)  # lacks only the unused num_batches_tracked
-        model.save_pretrained(folder)
+        """Write the model and its image processor."""
+        self.model.save_pretrained(folder)
         save_image_processor(self.image, folder)
 
     def restore(self, folder: Path) -> None:
         """Read the weights of an export."""
-        state = ResNetModel.from_pretrained(folder).state_dict()
-        self.model.load_state_dict({name: state[name] for name in self.model.state_dict()})
-
-
-def replace_batch_norm(module: nn.Module) -> None:
-    """Put core's BatchNorm in place of every BatchNorm2d, under the same names."""
-    for name, child in module.named_children():
-        if isinstance(child, nn.BatchNorm2d):
-            setattr(module, name, BatchNorm(child.num_features, eps=child.eps))
-        else:
-            replace_batch_norm(child)
+        self.model.load_state_dict(ResNetModel.from_pretrained(folder).state_dict())
