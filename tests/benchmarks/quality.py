@@ -50,7 +50,7 @@ class Case:
 
 
 def pick(evaluator: str, **names: str) -> Callable[[Lines], Metrics]:
-    """New name -> metric of an evaluator, for every subject; `name@on` picks one line of several."""
+    """New name -> metric of an evaluator, for every subject; `name on PLACE` picks one line of several."""
 
     def measure(lines: Lines) -> Metrics:
         found: Metrics = {"trained": {}, "untrained": {}, "raw": {}}
@@ -59,7 +59,7 @@ def pick(evaluator: str, **names: str) -> Callable[[Lines], Metrics]:
                 continue
             subjects = {"trained": line["metrics"], **line["baselines"]}
             for new, wanted in names.items():
-                metric, _, on = wanted.partition("@")
+                metric, _, on = wanted.partition(" on ")
                 for subject, metrics in subjects.items():
                     if metric in metrics and on in ("", line["on"]):
                         found[subject][new] = metrics[metric]
@@ -149,7 +149,7 @@ CASES = {
         "clip",
         ("",),
         emoji,
-        pick("retrieval", image_to_text="recall@1@image->text", text_to_image="recall@1@text->image"),
+        pick("retrieval", image_to_text="recall@1 on image->text", text_to_image="recall@1 on text->image"),
         "recall@1 at least 0.20 in each direction",
         lambda metrics: min(metrics["trained"].values()) >= 0.20,
         seeds=3,
@@ -240,7 +240,7 @@ class WorldCase:
     more_is_better: bool = True
 
 
-RECALL = pick("retrieval", value="recall@1@image->text")
+RECALL = pick("retrieval", value="recall@1 on image->text")
 PROBE = pick("linear-probe", value="accuracy")
 WORLD = {
     "quickstart": WorldCase(RECALL, steps=150),
@@ -252,7 +252,7 @@ WORLD = {
     "audio-wav2vec2": WorldCase(PROBE, steps=200),
     "video-mae": WorldCase(PROBE, steps=500),
     "video-simclr": WorldCase(PROBE, steps=150),
-    "timeseries-simclr": WorldCase(PROBE, steps=200),
+    "timeseries-simclr": WorldCase(PROBE, steps=150),
 }
 
 

@@ -1,5 +1,7 @@
 """Adapters equal transformers' own models, and their exports need nothing of unlabeled."""
 
+import itertools
+import math
 from functools import partial
 from pathlib import Path
 
@@ -64,7 +66,8 @@ def convnext(size: int = 32) -> ConvNext:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize(
-    "options", [{}, {"positions": "learned", "pool": "class", "attention": "eager"}, {"pool": "pooler"}]
+    "options",
+    [{}, {"positions": "learned", "pool": "class", "attention": "eager"}, {"pool": "pooler"}, {"pool": "quadrants"}],
 )
 def test_vit_is_transformers_own(options: dict[str, str], dtype: torch.dtype) -> None:
     encoder = vit(**options).to(dtype)
@@ -101,6 +104,25 @@ def test_convnext_is_transformers_own(dtype: torch.dtype) -> None:
     with torch.no_grad():
         pooled = encoder.model(encoder.normalize(batch.inputs["pixel_values"])).pooler_output
         assert torch.allclose(encoder.pool(encoder(batch)), pooled, atol=1e-6)
+
+
+def test_vit_pools_quadrants_side_by_side() -> None:
+    encoder, batch = vit(pool="quadrants"), batch_of()
+    with torch.no_grad():
+        encoded = encoder(batch)
+        pooled = encoder.pool(encoded).unflatten(1, (encoder.width, 2, 2))
+        side = math.isqrt(encoded.values.shape[1])
+        for down, across in itertools.product((0, 1), (0, 1)):
+            places = [
+                row * side + column
+                for row, column in itertools.product(range(side), range(side))
+                if (row >= side // 2, column >= side // 2) == (bool(down), bool(across))
+            ]
+            expected = encoded.values[:, places].mean(dim=1)
+            assert torch.allclose(pooled[:, :, down, across], expected, atol=1e-6)
+        dropped = encoder.encode(encoder.embed(batch), keep=torch.arange(4).expand(batch.rows, -1))
+        with pytest.raises(ValueError, match="pool: quadrants needs every patch of a picture; choose another pool"):
+            encoder.pool(dropped)
 
 
 def test_vit_pools_by_its_own_pooler_where_asked() -> None:

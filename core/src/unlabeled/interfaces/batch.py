@@ -134,6 +134,8 @@ class Encoded:
     """(B, N, D) content tokens, or (B, K, D) where `keep` chose K of them, in the order of `keep`."""
     prefix: Tensor | None = None
     """(B, S, D) the encoded prefix tokens, the class token first where there is one."""
+    grid: tuple[int, ...] | None = None
+    """Content tokens along each axis, where none was dropped and `pool` needs it to know their places."""
     padding: Tensor | None = None
     """(B, N or K) bool, True where the token is real; None where all are."""
     layers: tuple[Tensor, ...] = ()

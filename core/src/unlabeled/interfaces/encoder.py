@@ -33,6 +33,11 @@ class Encoder(nn.Module, ABC):
         self.config = config
         self.modality = modality
 
+    @property
+    def pooled_width(self) -> int:
+        """Width of what `pool` gives; default: D. Override it together with a `pool` of another width."""
+        return self.width
+
     @abstractmethod
     def embed(self, batch: Batch) -> Tokens:
         """Samples as tokens with their positions, before any layer."""
@@ -51,7 +56,10 @@ class Encoder(nn.Module, ABC):
         return self.encode(self.embed(batch))
 
     def pool(self, encoded: Encoded) -> Tensor:
-        """(B, D): one vector a sample, what evaluators and exports use. Default: mean over the real content tokens."""
+        """(B, pooled_width): one vector a sample, what evaluators and exports use.
+
+        Default: (B, D), the mean over the real content tokens.
+        """
         if encoded.padding is None:
             return encoded.values.mean(dim=1)
         weight = encoded.padding.unsqueeze(-1).to(encoded.values.dtype)

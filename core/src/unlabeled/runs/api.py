@@ -113,7 +113,7 @@ class LoadedEncoder:
                 examples.append(Example(number, {self.name: sample}, {self.name: cell is not None}))
             batch = plain_batch(self.modality, self.name, examples)
             parts.append(embed_batch(learner, self.name, batch).float().cpu().numpy())
-        return np.concatenate(parts) if parts else np.zeros((0, self.encoder.width), dtype=np.float32)
+        return np.concatenate(parts) if parts else np.zeros((0, self.encoder.pooled_width), dtype=np.float32)
 
 
 def load(path: str | Path) -> dict[str, LoadedEncoder]:

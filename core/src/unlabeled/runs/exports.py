@@ -35,7 +35,7 @@ def export_learner(setup: Setup, learner: Learner, run: Run, folder: Path) -> li
             "name": name,
             "modality": entry.modality.dump(),
             "encoder": entry.encoder.dump(),
-            "width": encoder.width,
+            "width": encoder.pooled_width,
         }
         (path / FILE).write_text(json.dumps(description, indent=1) + "\n")
         (path / "README.md").write_text(_card(setup, name, lines))

@@ -66,7 +66,8 @@ def _check_shapes(encoder: Encoder, batch: Batch, tokens: Tokens, encoded: Encod
     promise(kept, encoder, f"embed returns {tuple(tokens.values.shape)} and not (B, N, D)")
     kept = encoded.values.shape[:1] + encoded.values.shape[2:] == (rows, width)
     promise(kept, encoder, f"encode returns {tuple(encoded.values.shape)} and not (B, N, width)")
-    promise(pooled.shape == (rows, width), encoder, f"pool returns {tuple(pooled.shape)} and not (B, width)")
+    kept = pooled.shape == (rows, encoder.pooled_width)
+    promise(kept, encoder, f"pool returns {tuple(pooled.shape)} and not (B, pooled_width)")
     promise(bool(torch.isfinite(pooled).all()), encoder, "pooled features are not finite")
     if encoded.prefix is not None:
         kept = encoded.prefix.ndim == 3 and encoded.prefix.shape[2] == width

@@ -49,7 +49,9 @@ def survey_features(learner: Learner, reader: Reader) -> Mapping[str, Tensor]:
     """Encoder -> (samples, D) pooled features of every row of a split, in order; zeros where a row cannot be decoded."""
     parameter = next(learner.parameters())
     features = {
-        name: torch.zeros(len(reader), learner.encoder(name).width, dtype=parameter.dtype, device=parameter.device)
+        name: torch.zeros(
+            len(reader), learner.encoder(name).pooled_width, dtype=parameter.dtype, device=parameter.device
+        )
         for name in reader.modalities
     }
     for start in range(0, len(reader), _BATCH):

@@ -56,11 +56,11 @@ class CLIP(Objective):
             raise ValueError("crossmodal/clip needs two modalities; add another under modalities")
         self.names = tuple(encoders)
         self.projections = nn.ModuleDict(
-            {name: nn.Linear(encoder.width, config.projection, bias=False) for name, encoder in encoders.items()}
+            {name: nn.Linear(encoder.pooled_width, config.projection, bias=False) for name, encoder in encoders.items()}
         )
         for name, encoder in encoders.items():
             # N(0, 1 / D), so that projections of normalised features keep their length.
-            nn.init.normal_(self.projection(name).weight, std=encoder.width**-0.5)
+            nn.init.normal_(self.projection(name).weight, std=encoder.pooled_width**-0.5)
         self.log_scale = nn.Parameter(torch.tensor([math.log(1.0 / config.temperature)]))
         self.gathers = tuple(f"{name}.{output}" for name in self.names for output in ("embedding", "present"))
 

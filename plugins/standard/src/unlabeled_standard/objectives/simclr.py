@@ -41,7 +41,7 @@ class SimCLR(Objective):
         self.names = tuple(encoders)
         self.projectors = nn.ModuleDict(
             {
-                name: Projector(encoder.width, config.hidden or encoder.width, config.projection)
+                name: Projector(encoder.pooled_width, config.hidden or encoder.width, config.projection)
                 for name, encoder in encoders.items()
             }
         )

@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
+from torch.nn.functional import adaptive_avg_pool2d
 from transformers import ViTConfig, ViTModel
 
 from unlabeled import Batch, Config, Encoded, Encoder, Layout, Modality, Tokens, gather_tokens
@@ -37,10 +38,11 @@ class ViTEncoderConfig(Config):
     attention: Literal["sdpa", "eager"] = Field(
         "sdpa", description="Implementation; eager is faster in bfloat16 on a CPU."
     )
-    pool: Literal["mean", "class", "pooler"] = Field(
+    pool: Literal["mean", "quadrants", "class", "pooler"] = Field(
         "mean",
-        description="Features of a picture: mean over its patches, the class token, or ViT's own pooler (a dense layer "
-        "and tanh on the class token), which a joint export with a text encoder needs.",
+        description="Features of a picture: mean over its patches, the means over its four quadrants side by side (Coates et "
+        "al., 2011, section 3.3), the class token, or ViT's own pooler (a dense layer and tanh on the class token), which a "
+        "joint export with a text encoder needs.",
     )
 
     @model_validator(mode="after")
@@ -117,10 +119,20 @@ class ViT(Encoder):
                 hidden = layer(hidden)
         hidden = self.model.layernorm(hidden)
         prefix = None if tokens.prefix is None else hidden[:, :count]
-        return Encoded(hidden[:, count:], prefix, layers=tuple(output[:, count:] for output in outputs))
+        grid = tokens.grid if keep is None else None
+        return Encoded(hidden[:, count:], prefix, grid, layers=tuple(output[:, count:] for output in outputs))
+
+    @property
+    def pooled_width(self) -> int:
+        """4 D for quadrants, else D."""
+        return 4 * self.width if self.config.pool == "quadrants" else self.width
 
     def pool(self, encoded: Encoded) -> Tensor:
-        """(B, D): the mean over patches, the class token, or the pooler's output."""
+        """(B, D): the mean over patches, the class token, or the pooler's output; (B, 4 D): the means over quadrants."""
+        if self.config.pool == "quadrants":
+            if encoded.grid is None:
+                raise ValueError("vision/vit: pool: quadrants needs every patch of a picture; choose another pool")
+            return adaptive_avg_pool2d(encoded.values.transpose(1, 2).unflatten(2, encoded.grid), 2).flatten(1)
         if self.config.pool == "mean" or encoded.prefix is None:
             return super().pool(encoded)
         if self.config.pool == "pooler":
