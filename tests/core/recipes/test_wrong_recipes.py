@@ -73,7 +73,7 @@ WRONG_RECIPES: list[tuple[Change, list[str]]] = [
     (both(put("objectives.0.id", "standard/masked-reconstruction"), put("augmentations", {"row": {"weak": []}})), ["objectives.0: standard/masked-reconstruction cannot run on row", "drop-tokens", "choose another encoder"]),
     (both(put("objectives.0.id", "crossmodal/clip"), put("augmentations", {"row": {"weak": []}})), ["objectives.0: crossmodal/clip needs two modalities; add another under modalities"]),
     (put("augmentations", {"rwo": {}}), ["augmentations.rwo: no modality rwo in this recipe; did you mean row?"]),
-    (put("augmentations", {"row": {"weak": []}}), ["augmentations.row.weak: no objective asks for this role (used: strong); remove it"]),
+    (put("augmentations", {"row": {"weak": []}}), ["augmentations.row.weak: no objective asks for this role (used: strong); remove it, as augmentations={} does"]),
     (put("augmentations", {"row": {"strong": [{"id": "rows/corupt"}]}}), ["augmentations.row.strong.0.id: unknown augmentation 'rows/corupt'; did you mean 'rows/corrupt'?"]),
     (put("augmentations", {"row": {"strong": [{"id": "vision/flip"}]}}), ["augmentations.row.strong.0.id: vision/flip changes vision/image, not rows/row; choose another"]),
     (put("evaluation", [{"id": "standard/linear-prob"}]), ["evaluation.0.id: unknown evaluator 'standard/linear-prob'; did you mean 'standard/linear-probe'?"]),

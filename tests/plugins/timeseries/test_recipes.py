@@ -83,7 +83,7 @@ def test_patchtst_on_unequal_lengths_leaves_as_a_transformers_checkpoint(tmp_pat
 
 def test_masked_reconstruction_of_patches_runs_as_it_is(tmp_path: Path) -> None:
     objective = "objectives=[{id: standard/masked-reconstruction, on: [series]}]"
-    options = [*SHORT[:-1], *WORLD, PATCHTST, objective, "evaluation=[]"]
+    options = [*SHORT[:-1], *WORLD, PATCHTST, objective, "augmentations={}", "evaluation=[]"]
     run = unlabeled.train("timeseries-simclr", options, run=tmp_path / "run", quiet=True)
     losses = [line["loss"] for line in run.read("metrics.jsonl")]
     assert losses and np.isfinite(losses).all()
