@@ -301,7 +301,8 @@ class _Resolver:
                 ):
                     used = ", ".join(modalities[name].pipelines) or "none"
                     self.problems.append(
-                        f"augmentations.{name}.{role}: no objective asks for this role (used: {used}); remove it, as augmentations={{}} does"
+                        f"augmentations.{name}.{role}: no objective asks for this role (used: {used}); "
+                        "remove it, as augmentations={} does"
                     )
 
     def _data_columns(self, recipe: Recipe) -> None:
