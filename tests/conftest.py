@@ -41,7 +41,7 @@ def real_data() -> Path:
 @pytest.fixture(scope="session")
 def rows_plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The example plugin of tests/third_party, built and installed as a distribution of its own; the folder it is in."""
-    target = tmp_path_factory.mktemp("site")
+    target = tmp_path_factory.mktemp("site-packages")
     source = TESTS / "third_party" / "unlabeled-rows"
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target"]
     subprocess.run([*command, str(target), str(source)], check=True)
