@@ -26,10 +26,8 @@ RECIPES: dict[str, list[str]] = {
     "image-simclr": ["modalities.image.size=32"],
     "text-mlm": ["modalities.text.vocabulary_size=256"],
 }
-IN_FLOAT32 = (
-    "clip",
-    "text-mlm",
-)  # not image-simclr: rounding decides which ReLU of its ResNet opens, and Adam amplifies it
+# Not image-simclr: rounding decides which ReLUs of its ResNet open, and the steps after amplify that.
+IN_FLOAT32 = ("clip", "text-mlm")
 
 
 @pytest.fixture(scope="module")
