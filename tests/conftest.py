@@ -30,15 +30,6 @@ def _own_caches(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture(scope="session")
-def real_data() -> Path:
-    """The folder of small real data sets, which UNLABELED_TEST_DATA names; tests that need it are skipped without."""
-    folder = os.environ.get("UNLABELED_TEST_DATA")
-    if not folder or not Path(folder).is_dir():
-        pytest.skip("UNLABELED_TEST_DATA names no folder of real data")
-    return Path(folder)
-
-
-@pytest.fixture(scope="session")
 def rows_plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The example plugin of tests/third_party, built and installed as a distribution of its own; the folder it is in."""
     target = tmp_path_factory.mktemp("site-packages")
