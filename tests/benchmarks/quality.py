@@ -240,19 +240,19 @@ class WorldCase:
     more_is_better: bool = True
 
 
-WORLD_SIZE = "data.options.items.train=4096"
+WORLD_SIZE = ("data.options.items.train=4096", "data.options.items.test=2048")
 RECALL = pick("retrieval", value="recall@1 on image->text")
 PROBE = pick("linear-probe", value="accuracy")
 WORLD = {
     "quickstart": WorldCase(RECALL, steps=120),
     "clip": WorldCase(RECALL, steps=120),
     "image-simclr": WorldCase(PROBE, steps=150),
-    "image-mae": WorldCase(PROBE, steps=400),
+    "image-mae": WorldCase(PROBE, steps=1300),
     "text-mlm": WorldCase(pick("masked-prediction", value="loss"), steps=200, more_is_better=False),
     "audio-simclr": WorldCase(PROBE, steps=100),
-    "audio-wav2vec2": WorldCase(PROBE, steps=150),
-    "video-mae": WorldCase(PROBE, steps=300),
-    "video-simclr": WorldCase(PROBE, steps=100),
+    "audio-wav2vec2": WorldCase(PROBE, steps=500),
+    "video-mae": WorldCase(PROBE, steps=1000),
+    "video-simclr": WorldCase(PROBE, steps=400),
     "timeseries-simclr": WorldCase(PROBE, steps=150),
 }
 
@@ -320,7 +320,7 @@ def run_world(recipe: str, seeds: Sequence[int], runs: Path) -> bool:
     case = WORLD[recipe]
     trained, untrained, seconds = [], [], []
     for seed in seeds:
-        overrides = [f"training.seed={seed}", f"training.steps={case.steps}", WORLD_SIZE]
+        overrides = [f"training.seed={seed}", f"training.steps={case.steps}", *WORLD_SIZE]
         lines, took = train(recipe, overrides, runs / f"world-{recipe}-{seed}")
         metrics = case.measure(lines)
         trained.append(metrics["trained"]["value"])

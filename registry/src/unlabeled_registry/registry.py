@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from operator import attrgetter
@@ -92,15 +93,8 @@ class Registry:
         if not plugin.usable:
             raise PluginError(plugin.name, f"{component.kind} {component.id!r}: plugin {_unusable(plugin)}")
         module, _, attribute = component.object.partition(":")
-        try:
-            loaded = attrgetter(attribute)(import_module(module))
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # SystemExit too: a plugin must not end the command
-            plugin.state, plugin.reason = "failed", f"loading {component.kind} {component.id!r}: {one_line(error)}"
-            raise PluginError(plugin.name, f"plugin {_unusable(plugin)}") from error
-        plugin.state = "active"
-        return loaded
+        with _importing(plugin, f"loading {component.kind} {component.id!r}"):
+            return attrgetter(attribute)(import_module(module))
 
     def read(self, component: Component) -> str:
         """The text of a recipe's file; `RegistryError` where it cannot be read."""
@@ -116,18 +110,15 @@ class Registry:
 
     def import_hooks(self) -> list[str]:
         """Import the usable plugins whose manifest says `hooks = true`; a sentence on each that fails, which is set aside."""
-        problems = []
+        problems: list[str] = []
         for plugin in self.plugins:
             if plugin.state != "enabled" or not plugin.manifest or not plugin.manifest.hooks:
                 continue
             try:
-                import_module(plugin.manifest.package)
-                plugin.state = "active"
-            except KeyboardInterrupt:
-                raise
-            except BaseException as error:
-                plugin.state, plugin.reason = "failed", f"importing its hooks: {one_line(error)}"
-                problems.append(f"plugin {_unusable(plugin)}")
+                with _importing(plugin, "importing its hooks"):
+                    import_module(plugin.manifest.package)
+            except PluginError as error:
+                problems += error.problems
         return problems
 
     def packages(self) -> dict[str, ModuleType]:
@@ -186,6 +177,19 @@ def _plugin(item: Installed, disabled: frozenset[str], selected: frozenset[str] 
         state = "incompatible"
         reason = f"it needs interfaces {item.manifest.api}, and these are {API_VERSION}; install a release that fits"
     return Plugin(item.name, item.version, state, reason, item.manifest)
+
+
+@contextmanager
+def _importing(plugin: Plugin, doing: str) -> Iterator[None]:
+    """Whatever the plugin's own code raises in here fails that plugin alone, as `PluginError`; else it becomes active."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # SystemExit too: a plugin must not end the command
+        plugin.state, plugin.reason = "failed", f"{doing}: {one_line(error)}"
+        raise PluginError(plugin.name, f"plugin {_unusable(plugin)}") from error
+    plugin.state = "active"
 
 
 def _unusable(plugin: Plugin) -> str:

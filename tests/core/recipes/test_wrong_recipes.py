@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 import unlabeled
-from unlabeled import UnlabeledError
+from unlabeled import Config, UnlabeledError
 
 Recipe = dict[str, Any]
 Change = Callable[[Recipe], None]
@@ -143,6 +143,22 @@ def test_all_problems_of_a_round_are_told_at_once(rows_recipe: Recipe, tmp_path:
         "evaluation.0.id",
         "data.columns.image",
     }
+
+
+def test_options_called_like_keys_of_the_entry(
+    rows_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import unlabeled_rows
+
+    class Weighted(Config):
+        weight: float = 2.0
+
+    monkeypatch.setattr(unlabeled_rows.AlignUniform, "Config", Weighted)
+    (problem,) = problems_of(rows_recipe, tmp_path)
+    assert problem == (
+        "objectives.0.id: rows/align-uniform has options called weight, which mean something else in every "
+        "objective's entry; its plugin must rename them"
+    )
 
 
 def table(path: Path, columns: dict[str, Any]) -> str:

@@ -11,7 +11,7 @@ from unlabeled.errors import UnlabeledError
 from unlabeled.recipes.problems import describe, did_you_mean
 from unlabeled.recipes.schema import ComponentEntry, EvaluationEntry, ModalityEntry, ObjectiveEntry, Recipe
 from unlabeled_registry.capabilities import PAIRED
-from unlabeled_registry.errors import RegistryError
+from unlabeled_registry.errors import RegistryError, listed
 from unlabeled_registry.manifest import Component
 from unlabeled_registry.negotiation import negotiate
 from unlabeled_registry.registry import Registry
@@ -169,6 +169,13 @@ class _Resolver:
             found = self.registry.load(component)
         except RegistryError as error:
             self.problems += [f"{dotted}.id: {problem}" for problem in error.problems]
+            return None
+        taken = sorted(set(type(entry).model_fields) & set(found.Config.model_fields))
+        if taken:
+            self.problems.append(
+                f"{dotted}.id: {component.id} has options called {listed(taken)}, which mean something else in every "
+                f"{kind}'s entry; its plugin must rename them"
+            )
             return None
         try:
             return Resolved(component, found, found.Config.model_validate(entry.options))

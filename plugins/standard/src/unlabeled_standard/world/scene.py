@@ -12,7 +12,7 @@ MOTIONS = ("drift", "bounce", "spin", "orbit", "swing", "zigzag", "pulse", "shak
 BACKGROUNDS = ("plain", "striped", "dotted", "tiled", "wavy", "cloudy", "brick", "grid")
 TONES = ("cream", "silver", "sky", "mint", "lilac", "peach", "navy", "forest")
 
-RADII = ((0.095, 0.115), (0.175, 0.205), (0.245, 0.285))  # of each size, as a part of the image's side
+RADII = ((0.1, 0.12), (0.22, 0.25), (0.31, 0.35))  # of each size, as a part of the image's side
 CANDIDATES = 10  # places tried for each further thing
 SCENE = 0  # the part of the item's randomness
 
@@ -123,7 +123,7 @@ def _draw_backdrop(stream: Stream) -> Backdrop:
     return Backdrop(
         kind=stream.below(len(BACKGROUNDS)),
         tone=stream.below(len(TONES)),
-        scale=stream.uniform(4.0, 7.0),
+        scale=stream.uniform(2.5, 5.0),
         angle=stream.uniform(-0.06, 0.06) + 0.25 * stream.below(2),
         x=stream.uniform(),
         y=stream.uniform(),

@@ -13,7 +13,7 @@ from unlabeled_standard.world.exact import Key
 from unlabeled_standard.world.image import render
 from unlabeled_standard.world.scene import BACKGROUNDS, COLORS, MOTIONS, SHAPES, TEXTURES, Scene, draw_scene
 
-VERSION = 1  # to be raised with every change of what any row holds
+VERSION = 2  # to be raised with every change of what any row holds
 FRAME_RATE = 8  # of videos, frames in a second
 LABELS: dict[str, tuple[tuple[str, ...], Callable[[Scene], int]]] = {
     "label": (SHAPES, lambda scene: scene.things[0].shape),
