@@ -1,5 +1,6 @@
 """The bridge between colours in [0, 1] and what a model sees, which is what its exported image processor gives."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -16,13 +17,13 @@ class Normalize(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, modality: Image) -> None:
+    def __init__(self, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.tensor(modality.config.mean).reshape(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(modality.config.std).reshape(1, 3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(mean).reshape(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).reshape(3, 1, 1), persistent=False)
 
     def forward(self, colors: Tensor) -> Tensor:
-        """(B, 3, H, W) as the model sees it, from colours in [0, 1]."""
+        """(..., 3, H, W) as the model sees it, from colours in [0, 1]."""
         return (colors - self.mean) / self.std
 
 

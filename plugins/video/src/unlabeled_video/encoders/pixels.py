@@ -1,29 +1,11 @@
-"""What the encoders of videos share: how pixels are normalised, and the processor that does the same in transformers."""
+"""What the encoders of videos share: the modality they need, and its processor in transformers."""
 
 from pathlib import Path
 
-import torch
-from torch import Tensor, nn
 from transformers import VideoMAEImageProcessorPil
 
 from unlabeled import Modality
 from unlabeled_video.modality import Video
-
-
-class Normalize(nn.Module):
-    """(..., 3, H, W) in [0, 1] as the model sees it: less the mean, divided by the deviation, of each colour."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self, modality: Video) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.tensor(modality.config.mean).reshape(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(modality.config.std).reshape(3, 1, 1), persistent=False)
-
-    def forward(self, pixels: Tensor) -> Tensor:
-        """The normalised pixels, in the dtype of the module."""
-        return (pixels - self.mean) / self.std
 
 
 def clip_modality(modality: Modality, encoder: str) -> Video:

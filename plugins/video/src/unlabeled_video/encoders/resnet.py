@@ -5,11 +5,12 @@ from typing import Literal
 
 import torch
 from pydantic import Field, model_validator
-from torch import Tensor
 from transformers import ResNetConfig, ResNetModel
 
-from unlabeled import Batch, BatchNorm, Config, Encoded, Encoder, Modality, Tokens
-from unlabeled_video.encoders.pixels import Normalize, clip_modality, export_processor
+from unlabeled import Batch, BatchNorm, Config, Modality, Tokens
+from unlabeled_video.encoders.pixels import clip_modality, export_processor
+from unlabeled_vision.encoders.staged import StagedEncoder, as_tokens
+from unlabeled_vision.processor import Normalize
 
 
 class ResNetOptions(Config):
@@ -31,7 +32,7 @@ class ResNetOptions(Config):
         return self
 
 
-class ResNet(Encoder):
+class ResNet(StagedEncoder):
     """ResNet (He et al., 2016) on frames stacked as channels, the early fusion of Karpathy et al. (2014).
 
     Takes pixel_values (B, T, 3, H, W) in [0, 1]; the exported model takes the same normalised clips as (B, 3 T, H, W).
@@ -45,7 +46,7 @@ class ResNet(Encoder):
         super().__init__(config, modality)
         self.clips = clip_modality(modality, "video/resnet")
         self.width = config.hidden_sizes[-1]
-        self.normalize = Normalize(self.clips)
+        self.normalize = Normalize(self.clips.config.mean, self.clips.config.std)
         self.model = ResNetModel(
             ResNetConfig(
                 num_channels=3 * self.clips.config.frames,
@@ -70,24 +71,9 @@ class ResNet(Encoder):
     def embed(self, batch: Batch) -> Tokens:
         """(B, places, embedding_size) what the first convolution and its pooling make of the clip."""
         stacked = self.normalize(batch.inputs["pixel_values"]).flatten(1, 2)
-        stem = self.model.embedder(stacked.contiguous(memory_format=torch.channels_last))
-        return Tokens(stem.flatten(2).transpose(1, 2), grid=tuple(stem.shape[2:]))
-
-    def encode(self, tokens: Tokens, *, keep: Tensor | None = None, layers: str | None = None) -> Encoded:
-        """(B, places, D) the map after the last stage."""
-        if keep is not None:
-            raise self._lacks("drop-tokens")
-        if layers is not None:
-            raise self._lacks("layers")
-        assert tokens.grid is not None
-        stem = tokens.values.transpose(1, 2).unflatten(2, tokens.grid)
-        return Encoded(self.model.encoder(stem).last_hidden_state.flatten(2).transpose(1, 2))
+        return as_tokens(self.model.embedder(stacked.contiguous(memory_format=torch.channels_last)))
 
     def export(self, folder: Path) -> None:
         """A ResNetModel and the image processor of its frames."""
         self.model.save_pretrained(folder)
         export_processor(folder, self.clips)
-
-    def restore(self, folder: Path) -> None:
-        """Read weights that `export` wrote."""
-        self.model.load_state_dict(ResNetModel.from_pretrained(folder).state_dict())

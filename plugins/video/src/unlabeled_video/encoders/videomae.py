@@ -9,7 +9,8 @@ from torch import Tensor
 from transformers import VideoMAEConfig, VideoMAEModel
 
 from unlabeled import Batch, Config, Encoded, Encoder, Layout, Modality, Tokens, gather_tokens
-from unlabeled_video.encoders.pixels import Normalize, clip_modality, export_processor
+from unlabeled_video.encoders.pixels import clip_modality, export_processor
+from unlabeled_vision.processor import Normalize
 
 
 class Options(Config):
@@ -58,7 +59,7 @@ class VideoMAE(Encoder):
         self.width = config.hidden_size
         self.grid = (frames // config.tubelet_size, height // config.patch_size, width // config.patch_size)
         self.cube = (config.tubelet_size, config.patch_size, config.patch_size)
-        self.normalize = Normalize(self.clips)
+        self.normalize = Normalize(self.clips.config.mean, self.clips.config.std)
         self.model = VideoMAEModel(
             VideoMAEConfig(
                 image_size=(height, width),

@@ -6,7 +6,8 @@ from pydantic import Field, model_validator
 from torch import Tensor
 from transformers import ConvNextConfig, ConvNextModel
 
-from unlabeled import Batch, Config, Encoded, Encoder, Modality, Tokens
+from unlabeled import Batch, Config, Encoded, Modality, Tokens
+from unlabeled_vision.encoders.staged import StagedEncoder, as_tokens
 from unlabeled_vision.processor import Normalize, image_modality, save_image_processor
 
 
@@ -47,7 +48,7 @@ class ConvNextEncoderConfig(Config):
         return self
 
 
-class ConvNext(Encoder):
+class ConvNext(StagedEncoder):
     """ConvNeXt (Liu et al., 2022). Its stages merge tokens, so objectives that work on tokens do not fit it.
 
     It normalises each place alone, never over the batch, so micro-batches change nothing.
@@ -79,22 +80,11 @@ class ConvNext(Encoder):
                 image_size=size,
             )
         )
-        self.normalize = Normalize(self.image)
+        self.normalize = Normalize(self.image.config.mean, self.image.config.std)
 
     def embed(self, batch: Batch) -> Tokens:
         """The stem's map as tokens (B, N, hidden_sizes[0]) with its grid."""
-        stem = self.model.embeddings(self.normalize(batch.inputs["pixel_values"]))
-        return Tokens(stem.flatten(2).transpose(1, 2), grid=tuple(stem.shape[2:]))
-
-    def encode(self, tokens: Tokens, *, keep: Tensor | None = None, layers: str | None = None) -> Encoded:
-        """The stages; values are the last map as (B, places, width)."""
-        if keep is not None:
-            raise self._lacks("drop-tokens")
-        if layers is not None:
-            raise self._lacks("layers")
-        assert tokens.grid is not None
-        stem = tokens.values.transpose(1, 2).unflatten(2, tokens.grid)
-        return Encoded(self.model.encoder(stem).last_hidden_state.flatten(2).transpose(1, 2))
+        return as_tokens(self.model.embeddings(self.normalize(batch.inputs["pixel_values"])))
 
     def pool(self, encoded: Encoded) -> Tensor:
         """(B, D): the mean over places, normalised: the model's `pooler_output`."""
@@ -108,7 +98,3 @@ class ConvNext(Encoder):
         """Write the model and its image processor."""
         self.model.save_pretrained(folder)
         save_image_processor(self.image, folder)
-
-    def restore(self, folder: Path) -> None:
-        """Read the weights of an export."""
-        self.model.load_state_dict(ConvNextModel.from_pretrained(folder).state_dict())

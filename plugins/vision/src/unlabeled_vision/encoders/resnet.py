@@ -5,10 +5,10 @@ from typing import Literal
 
 import torch
 from pydantic import Field, model_validator
-from torch import Tensor
 from transformers import ResNetConfig, ResNetModel
 
-from unlabeled import Batch, BatchNorm, Config, Encoded, Encoder, Modality, Tokens
+from unlabeled import Batch, BatchNorm, Config, Modality, Tokens
+from unlabeled_vision.encoders.staged import StagedEncoder, as_tokens
 from unlabeled_vision.processor import Normalize, image_modality, save_image_processor
 
 
@@ -40,7 +40,7 @@ class ResNetEncoderConfig(Config):
         return self
 
 
-class ResNet(Encoder):
+class ResNet(StagedEncoder):
     """Residual network (He et al., 2016). Its stages merge tokens, so objectives that work on tokens do not fit it.
 
     Batch normalisation is core's, with statistics of all processes; weights and names are those of transformers.
@@ -66,29 +66,14 @@ class ResNet(Encoder):
         BatchNorm.convert(self.model)
         # The channels of a pixel side by side are what fast convolutions want, on CPUs and GPUs.
         self.model.to(memory_format=torch.channels_last)
-        self.normalize = Normalize(self.image)
+        self.normalize = Normalize(self.image.config.mean, self.image.config.std)
 
     def embed(self, batch: Batch) -> Tokens:
         """The stem's map as tokens (B, N, embedding_size) with its grid."""
         pixels = self.normalize(batch.inputs["pixel_values"]).contiguous(memory_format=torch.channels_last)
-        stem = self.model.embedder(pixels)
-        return Tokens(stem.flatten(2).transpose(1, 2), grid=tuple(stem.shape[2:]))
-
-    def encode(self, tokens: Tokens, *, keep: Tensor | None = None, layers: str | None = None) -> Encoded:
-        """The stages; values are the last map as (B, places, width)."""
-        if keep is not None:
-            raise self._lacks("drop-tokens")
-        if layers is not None:
-            raise self._lacks("layers")
-        assert tokens.grid is not None
-        stem = tokens.values.transpose(1, 2).unflatten(2, tokens.grid)
-        return Encoded(self.model.encoder(stem).last_hidden_state.flatten(2).transpose(1, 2))
+        return as_tokens(self.model.embedder(pixels))
 
     def export(self, folder: Path) -> None:
         """Write the model and its image processor."""
         self.model.save_pretrained(folder)
         save_image_processor(self.image, folder)
-
-    def restore(self, folder: Path) -> None:
-        """Read the weights of an export."""
-        self.model.load_state_dict(ResNetModel.from_pretrained(folder).state_dict())

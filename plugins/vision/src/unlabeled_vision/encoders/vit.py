@@ -88,7 +88,7 @@ class ViT(Encoder):
         model_config._attn_implementation = config.attention
         self.model = ViTModel(model_config, add_pooling_layer=config.pool == "pooler", use_mask_token=True)
         _initialise(self.model)
-        self.normalize = Normalize(self.image)
+        self.normalize = Normalize(self.image.config.mean, self.image.config.std)
         if config.positions == "fixed":
             places = self.model.embeddings.position_embeddings
             places.requires_grad_(False)
