@@ -22,7 +22,7 @@ def test_equals_torch(shape: tuple[int, ...], affine: bool) -> None:
     (a * weights).sum().backward()
     (b * weights).sum().backward()
     torch.testing.assert_close(first.grad, second.grad)
-    settle(ours, taken=True)
+    settle([ours], taken=True)
     torch.testing.assert_close(ours.running_mean, reference.running_mean)
     torch.testing.assert_close(ours.running_var, reference.running_var)
     torch.testing.assert_close(ours.eval()(values), reference.eval()(values))
@@ -33,11 +33,11 @@ def test_only_a_taken_step_with_gradient_counts() -> None:
     values = torch.randn(8, 3, generator=torch.Generator().manual_seed(0)) + 5
     with torch.no_grad():
         layer(values)
-    settle(layer, taken=True)
+    settle([layer], taken=True)
     assert torch.equal(layer.running_mean, torch.zeros(3)), "a pass without gradient is a rehearsal"
     layer(values)
-    settle(layer, taken=False)
+    settle([layer], taken=False)
     assert torch.equal(layer.running_mean, torch.zeros(3)), "a skipped step changes nothing"
     layer(values)
-    settle(layer, taken=True)
+    settle([layer], taken=True)
     torch.testing.assert_close(layer.running_mean, values.mean(0) * 0.1)

@@ -26,6 +26,7 @@ class Learner(nn.Module):
         self.encoders = nn.ModuleDict(dict(encoders))
         self.objectives = nn.ModuleDict(dict(objectives))
         self.on = {name: tuple(names) for name, names in on.items()}
+        self._named = list(objectives.items())
 
     def forward(self, views: Views, context: Context) -> dict[str, dict[str, Tensor]]:
         """Objective's name -> its outputs for one micro-batch."""
@@ -35,7 +36,7 @@ class Learner(nn.Module):
 
     def named(self) -> list[tuple[str, Objective]]:
         """The objectives with their names."""
-        return [(name, objective) for name, objective in self.objectives.items() if isinstance(objective, Objective)]
+        return self._named
 
     def encoders_of(self, objective: str) -> dict[str, Encoder]:
         """The encoders an objective works on, in its order."""

@@ -1,5 +1,7 @@
 """Batch normalisation over all rows of a step, whatever the number of processes, on any device."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -10,7 +12,7 @@ class BatchNorm(nn.Module):
     """Batch normalisation (Ioffe and Szegedy, 2015, algorithm 1) with statistics of all processes.
 
     Takes (R, C) or (R, C, *dims) and normalises each of the C channels over the rows of all processes and all dims. The
-    running statistics (variance unbiased) change only when the trainer calls `commit` after an optimizer step that was
+    running statistics (variance unbiased) change only when the trainer calls `settle` after an optimizer step that was
     taken, so that neither a repeated pass nor a skipped step counts. Without `affine` there are no scale and shift.
     Names and shapes of the state are those of torch's BatchNorm, so that either reads the other's.
     """
@@ -27,7 +29,7 @@ class BatchNorm(nn.Module):
         self.register_buffer("running_mean", torch.zeros(channels))
         self.register_buffer("running_var", torch.ones(channels))
         self.register_buffer("num_batches_tracked", torch.tensor(0))
-        self._pending: list[tuple[Tensor, Tensor]] = []
+        self.pending: list[tuple[Tensor, Tensor]] = []
 
     @classmethod
     def convert(cls, module: nn.Module) -> None:
@@ -60,7 +62,7 @@ class BatchNorm(nn.Module):
         if torch.is_grad_enabled():
             count = values.numel() / values.shape[1]
             variance = scale.detach().square().reciprocal() - self.eps
-            self._pending.append((mean.detach(), variance * (count / max(count - 1, 1))))
+            self.pending.append((mean.detach(), variance * (count / max(count - 1, 1))))
         return normalised
 
     def _batch_statistics(self, values: Tensor) -> tuple[Tensor, Tensor]:
@@ -75,24 +77,27 @@ class BatchNorm(nn.Module):
         variance = sum_with_gradient(centred.square().sum(axes)) / count
         if torch.is_grad_enabled():
             unbiased = variance.detach() * count / (count - 1).clamp(min=1)
-            self._pending.append((mean.detach(), unbiased))
+            self.pending.append((mean.detach(), unbiased))
         return mean.to(values.dtype), variance.to(values.dtype)
 
-    def commit(self) -> None:
-        """Move the running statistics by what the step's passes with gradient saw."""
-        for mean, variance in self._pending:
-            self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
-            self.running_var.lerp_(variance.to(self.running_var.dtype), self.momentum)
-            self.num_batches_tracked += 1
-        self._pending.clear()
 
-    def discard(self) -> None:
-        """Forget what was seen: the step was not taken."""
-        self._pending.clear()
+def settle(normalizations: Sequence[BatchNorm], *, taken: bool) -> None:
+    """Move the running statistics by what the step's passes with gradient saw, or forget it where no step was taken."""
+    if taken:
+        for momentum in {each.momentum for each in normalizations}:
+            _commit([each for each in normalizations if each.momentum == momentum], momentum)
+    for each in normalizations:
+        each.pending.clear()
 
 
-def settle(module: nn.Module, *, taken: bool) -> None:
-    """Commit or discard the pending statistics of every BatchNorm in `module`."""
-    for child in module.modules():
-        if isinstance(child, BatchNorm):
-            child.commit() if taken else child.discard()
+def _commit(normalizations: Sequence[BatchNorm], momentum: float) -> None:
+    # All layers at once: a layer at a time costs as much as a small model's step.
+    for number in range(max(len(each.pending) for each in normalizations)):
+        due = [each for each in normalizations if len(each.pending) > number]
+        for running, seen in (
+            ([each.running_mean for each in due], [each.pending[number][0] for each in due]),
+            ([each.running_var for each in due], [each.pending[number][1] for each in due]),
+        ):
+            wide = [value.to(known.dtype) for known, value in zip(running, seen, strict=True)]
+            torch._foreach_lerp_(running, wide, momentum)
+        torch._foreach_add_([each.num_batches_tracked for each in due], 1)

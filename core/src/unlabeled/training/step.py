@@ -61,7 +61,7 @@ class StepEngine:
             leaves = _leaves(outputs[0] if len(outputs) == 1 else _join(outputs, self.learner))
             gradients = self._loss_gradients(leaves, counts, context, rows, result, head_gradients)
             self._backward_group(group, outputs, sizes, gradients, context, sync=last)
-        _add_head_gradients(head_gradients, self.learner)
+        _add_head_gradients(head_gradients)
         return _summed(result, counts, sum(rows))
 
     def evaluate(self, views: Views, context: Context) -> dict[str, tuple[float, float]]:
@@ -230,12 +230,11 @@ def _leaf_gradients(
     }
 
 
-def _add_head_gradients(gradients: Mapping[nn.Parameter, Tensor], learner: Learner) -> None:
+def _add_head_gradients(gradients: Mapping[nn.Parameter, Tensor]) -> None:
     """Average over processes, as DDP does for the rest, and add; DDP itself saw these parameters as unused."""
-    for parameter in learner.parameters():
-        if parameter in gradients:
-            mean = total(gradients[parameter]) / process_count()
-            parameter.grad = mean if parameter.grad is None else parameter.grad + mean
+    for parameter, gradient in gradients.items():
+        mean = total(gradient) / process_count() if process_count() > 1 else gradient
+        parameter.grad = mean if parameter.grad is None else parameter.grad + mean
 
 
 def _rows(views: Sequence[object]) -> int:

@@ -30,7 +30,7 @@ from unlabeled.training.distributed import gather_rows, process_count, process_i
 from unlabeled.training.embedding import survey_features
 from unlabeled.training.learner import Learner
 from unlabeled.training.monitors import find_collapse, monitor_features
-from unlabeled.training.normalization import settle
+from unlabeled.training.normalization import BatchNorm, settle
 from unlabeled.training.optimizers import build_optimizer, parameter_groups, set_learning_rate
 from unlabeled.training.progress import TrainingProgress
 from unlabeled.training.record import Record
@@ -112,6 +112,9 @@ class Trainer:
         self.state = _State()
         self.restored_from = self._restore()
         self.model = accelerator.prepare_model(self.learner)
+        # Found once: walking all modules at every step costs as much as a small model's layers.
+        self.parameters = list(self.learner.parameters())
+        self.normalizations = [each for each in self.learner.modules() if isinstance(each, BatchNorm)]
         weights = {entry.name: entry.weight for entry in setup.recipe.objectives}
         self.engine = StepEngine(self.model, self.learner, weights, lambda: accelerator.no_sync(self.model))
         self.progress = TrainingProgress(
@@ -128,6 +131,7 @@ class Trainer:
             self.progress.say(f"continuing {self.run.folder} after step {self.state.step}")
         self._hook("run_started", run=self.run.folder, recipe=self.setup.recipe.dump(), step=self.state.step)
         metrics: dict[str, float] = {}
+        self.learner.train()
         try:
             steps = load_steps(
                 self.reader, self.views.all_keys(), self.plan, self.state.step, self.setup.data.config.workers
@@ -158,7 +162,6 @@ class Trainer:
         step = batches.step
         rows = self.plan.step_rows(step, len(self.reader))
         device = self.accelerator.device
-        self.learner.train()
         parts = [
             self.views.build(micro, self.learner, seed=self.config.seed, step=step, device=device)
             for micro in batches.micro_batches
@@ -176,7 +179,7 @@ class Trainer:
         if taken:
             self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        settle(self.learner, taken=taken)
+        settle(self.normalizations, taken=taken)
         if taken:
             self._after_step(result, context)
         self._count(taken, result)
@@ -239,9 +242,12 @@ class Trainer:
                         parameter.grad = None
 
     def _gradient_norm(self) -> float:
-        parameters = [parameter for parameter in self.learner.parameters() if parameter.grad is not None]
-        limit = self.config.clip_norm if self.config.clip_norm is not None else math.inf
-        return float(torch.nn.utils.clip_grad_norm_(parameters, limit))
+        """The norm of the gradient before it is clipped."""
+        parameters = [parameter for parameter in self.parameters if parameter.grad is not None]
+        norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+        if self.config.clip_norm is not None:
+            torch.nn.utils.clip_grads_with_norm_(parameters, self.config.clip_norm, norm)
+        return float(norm)
 
     def _log(self, metrics: Mapping[str, float], seconds: float) -> None:
         self.run.append("metrics.jsonl", [metrics])
