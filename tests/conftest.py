@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +29,33 @@ def _own_caches(tmp_path_factory: pytest.TempPathFactory) -> None:
     )
 
 
-@pytest.fixture(scope="session")
-def rows_plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The example plugin of tests/third_party, built and installed as a distribution of its own; the folder it is in."""
-    target = tmp_path_factory.mktemp("site-packages")
-    source = TESTS / "third_party" / "unlabeled-rows"
+def install(source: Path, target: Path) -> Path:
+    """A distribution built and installed into a folder of its own, from which this process imports too."""
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-build-isolation", "--target"]
     subprocess.run([*command, str(target), str(source)], check=True)
     sys.path.insert(0, str(target))
     return target
+
+
+@pytest.fixture(scope="session")
+def rows_plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example plugin of tests/third_party, built and installed as a distribution of its own; the folder it is in."""
+    return install(TESTS / "third_party" / "unlabeled-rows", tmp_path_factory.mktemp("site-packages"))
+
+
+@pytest.fixture(scope="session")
+def memory_plugin(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Another one, of objectives with state and of a world with missing cells."""
+    return install(TESTS / "third_party" / "unlabeled-memory", tmp_path_factory.mktemp("site-packages"))
+
+
+@pytest.fixture(scope="session")
+def processes(rows_plugin: Path, memory_plugin: Path) -> Iterator[Any]:
+    """Processes that are started once for all tests of invariance."""
+    from unlabeled.testing import Processes
+
+    with Processes() as started:
+        yield started
 
 
 @pytest.fixture(scope="session")

@@ -25,6 +25,7 @@ from unlabeled import (
     Sample,
     Tokens,
     Transform,
+    UnlabeledError,
     View,
     ViewSpec,
 )
@@ -228,6 +229,19 @@ class PerMicroBatch(Spread):
     def represent(self, views: Sequence[View], encoders: Mapping[str, Encoder], context: Context) -> dict[str, Tensor]:
         outputs = super().represent(views, encoders, context)
         return {name: value - value.mean(dim=0) for name, value in outputs.items()}
+
+
+class Uncoupled(Spread):
+    gathers = ()
+
+    def loss(self, own: Mapping[str, Tensor], all: Mapping[str, Tensor], context: Context) -> Loss:
+        return Loss({"total": context.total(own["first"].sum()) * own["first"].sum()})
+
+
+def test_a_total_of_an_objective_that_is_not_coupled_is_refused(view: View) -> None:
+    encoder = Linear()
+    with pytest.raises(UnlabeledError, match="the loss works on one micro-batch and cannot call context.total"):
+        check_objective(Uncoupled(encoder), [view, replace(view, index=1)], {"encoder": encoder})
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ class Context:
     ids: Tensor | None = None
     """(rows of all,) int64 sample ids, in the order of the gathered rows (`loss`, `after_step`)."""
     total: Callable[[Tensor], Tensor] = lambda value: value
-    """The sum of a tensor over all processes, without gradient."""
+    """The sum of a tensor over all processes, without gradient; `head`, `after_step`, and `loss` where `coupled`, may call it."""
     encoders: Mapping[str, Encoder] = field(default_factory=dict)
     training: bool = True
     cache: dict[tuple[str, str, int], Encoded] = field(default_factory=dict)
@@ -174,7 +174,10 @@ class Objective(nn.Module, ABC):
 
     @property
     def coupled(self) -> bool:
-        """True where the loss needs the whole batch, so that micro-batches are represented twice."""
+        """True where the loss needs the whole batch, so that micro-batches are represented twice.
+
+        An objective with neither `gathers` nor a `head` whose loss calls `context.total` says `coupled = True` itself.
+        """
         return bool(self.gathers) or type(self).head is not Objective.head
 
 

@@ -8,6 +8,7 @@ import yaml
 
 from unlabeled.recipes.load import load_recipe
 from unlabeled.recipes.resolve import resolve
+from unlabeled.training.normalization import check_normalization
 from unlabeled.training.setup import Setup, check_evaluation, fit_modalities, open_data
 from unlabeled.training.views import ViewBuilder
 from unlabeled_registry.registry import discover
@@ -25,6 +26,7 @@ def describe_recipe(recipe: str, overrides: Sequence[str]) -> str:
         samples = len(setup.reader(data.splits["train"]))
         facts = setup.facts(samples)
         learner = setup.learner(facts)
+        check_normalization(learner, resolved.recipe.training.micro_batches)
     training = resolved.recipe.training
     lines = ["# the resolved recipe", yaml.safe_dump(resolved.dump(), sort_keys=False, allow_unicode=True)]
     lines += ["# data"]

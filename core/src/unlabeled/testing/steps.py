@@ -11,6 +11,7 @@ from unlabeled.interfaces.batch import View
 from unlabeled.interfaces.encoder import Encoder
 from unlabeled.interfaces.objective import Context, Loss, Objective
 from unlabeled.testing.views import rows_of_view
+from unlabeled.training.step import no_total
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def take_step(
     """
     context = Context(step=step, steps=100, epoch=0, seed=seed, ids=views[0].ids, encoders=encoders)
     parts = [[rows_of_view(view, part) for view in views] for part in _shares(views[0].rows, micro_batches)]
-    contexts = [replace(context, cache={}) for _ in parts]
+    contexts = [replace(context, cache={}, total=no_total("represent")) for _ in parts]
     counts = _add([_counts(objective, part, own) for part, own in zip(parts, contexts, strict=True)])
     represented = [objective.represent(part, encoders, own) for part, own in zip(parts, contexts, strict=True)]
     outputs = {name: _join(name, represented, objective.constants) for name in represented[0]}
@@ -79,7 +80,8 @@ def _losses(
         rows = shares[number]
         own = {name: value if name in objective.constants else value[rows] for name, value in outputs.items()}
         try:
-            results[number] = objective.loss(own, gathered, replace(context, rows=rows, total=total.of(number)))
+            sum_of_all = total.of(number) if objective.coupled else no_total("the loss")
+            results[number] = objective.loss(own, gathered, replace(context, rows=rows, total=sum_of_all))
         except BaseException as error:
             results[number] = error
             total.barrier.abort()

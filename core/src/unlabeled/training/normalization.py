@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm as TorchBatchNorm
 
+from unlabeled.errors import UnlabeledError
 from unlabeled.training.distributed import process_count, sum_with_gradient
 
 
@@ -41,7 +43,7 @@ class BatchNorm(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """(R, C, *dims) normalised; in evaluation mode by the running statistics."""
-        if self.training and process_count() == 1:
+        if self.training and process_count() == 1 and len(values) > 0:
             return self._fused(values)
         shape = [1, -1] + [1] * (values.ndim - 2)
         if self.training:
@@ -71,11 +73,12 @@ class BatchNorm(nn.Module):
         count = wide.new_full((1,), wide.numel() / wide.shape[1])
         # Two sums, the second about the global mean: a difference of large squares would lose digits.
         total = sum_with_gradient(torch.cat([wide.sum(axes), count]))
-        count = total[-1].detach()
+        count = total[-1].detach().clamp(min=1)
         mean = total[:-1] / count
         centred = wide - mean.reshape([1, -1] + [1] * (wide.ndim - 2))
         variance = sum_with_gradient(centred.square().sum(axes)) / count
-        if torch.is_grad_enabled():
+        # Where no process has a row (all cells are missing), there is nothing to remember.
+        if torch.is_grad_enabled() and (len(values) > 0 or bool(total[-1] > 0)):
             unbiased = variance.detach() * count / (count - 1).clamp(min=1)
             self.pending.append((mean.detach(), unbiased))
         return mean.to(values.dtype), variance.to(values.dtype)
@@ -101,3 +104,28 @@ def _commit(normalizations: Sequence[BatchNorm], momentum: float) -> None:
             wide = [value.to(known.dtype) for known, value in zip(running, seen, strict=True)]
             torch._foreach_lerp_(running, wide, momentum)
         torch._foreach_add_([each.num_batches_tracked for each in due], 1)
+
+
+def check_normalization(learner: nn.Module, micro_batches: int) -> None:
+    """`UnlabeledError` where batch normalisation would not see the whole batch: the result would depend on its parts.
+
+    learner: with its encoders under `encoders`. An encoder runs on one micro-batch at a time, an objective's `head` does not;
+    layers that stay in evaluation mode normalise over no batch.
+    """
+    problems = []
+    for name, child in learner.train().named_modules():
+        if not child.training:
+            continue
+        if isinstance(child, TorchBatchNorm) and (process_count() > 1 or micro_batches > 1):
+            problems.append(
+                f"{name}: torch's {type(child).__name__} sees the rows of one process and micro-batch alone; its plugin must use "
+                "unlabeled.BatchNorm, or call unlabeled.BatchNorm.convert; until then train on one process in one micro-batch"
+            )
+        if isinstance(child, BatchNorm) and name.startswith("encoders.") and micro_batches > 1:
+            encoder = name.split(".")[1]
+            problems.append(
+                f"training.micro_batches: {micro_batches}, but encoder {encoder} has batch normalisation, which would see one "
+                "micro-batch alone; set training.micro_batches=1, use more processes, or choose an encoder without it"
+            )
+    if problems:
+        raise UnlabeledError(*dict.fromkeys(problems))

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor, nn
 
+from unlabeled.errors import UnlabeledError
 from unlabeled.interfaces.draws import hash_key
+from unlabeled.interfaces.encoder import Encoder
 from unlabeled.interfaces.objective import Context, Objective
 from unlabeled.training.distributed import gather_rows, process_count, process_index, total
 from unlabeled.training.learner import Learner, Views
@@ -55,12 +57,15 @@ class StepEngine:
         groups = [list(enumerate(parts))] if self.coupled else [[part] for part in enumerate(parts)]
         result = StepResult()
         head_gradients: dict[nn.Parameter, Tensor] = {}
+        start = sum(rows[: process_index()])
         for group in groups:
             last = group is groups[-1]
             outputs, sizes = self._represent_group(group, context, sync=last)
             leaves = _leaves(outputs[0] if len(outputs) == 1 else _join(outputs, self.learner))
-            gradients = self._loss_gradients(leaves, counts, context, rows, result, head_gradients)
+            own = slice(start, start + sum(next(iter(size.values())) for size in sizes))
+            gradients = self._loss_gradients(leaves, counts, replace(context, rows=own), rows, result, head_gradients)
             self._backward_group(group, outputs, sizes, gradients, context, sync=last)
+            start = own.stop
         _add_head_gradients(head_gradients)
         return _summed(result, counts, sum(rows))
 
@@ -83,14 +88,16 @@ class StepEngine:
         """Objective -> term -> global count; `` is the count of rows."""
         counts: dict[str, dict[str, Tensor]] = {}
         for name, objective in self.learner.named():
-            local = [_local_counts(objective, part[name], context) for part in parts]
+            inner = replace(context, total=no_total(f"counts of {name}"))
+            local = [_local_counts(objective, part[name], inner) for part in parts]
             counts[name] = {key: total(torch.stack([item[key] for item in local]).sum()) for key in local[0]}
         return counts
 
     def _represent(self, views: Views, context: Context, micro: int) -> Outputs:
         # Dropout belongs to (seed, step, process, micro-batch), so a second pass repeats it.
         torch.manual_seed(hash_key(context.seed, context.step, process_index(), micro) % 2**63)
-        fresh = replace(context, encoders=dict(self.learner.encoders.items()), cache={})  # type: ignore[arg-type]
+        encoders: dict[str, Encoder] = dict(self.learner.encoders.items())  # type: ignore[arg-type]
+        fresh = replace(context, encoders=encoders, cache={}, total=no_total("represent"))
         outputs: Outputs = self.model(views, fresh)
         return outputs
 
@@ -114,16 +121,14 @@ class StepEngine:
         result: StepResult,
         head_gradients: dict[nn.Parameter, Tensor],
     ) -> Outputs:
-        """The gradient of the whole loss, times the number of processes, at each leaf."""
+        """The gradient of the whole loss, times the number of processes, at each leaf; `context.rows` are the leaves' own."""
         gradients: Outputs = {}
-        start = sum(rows[: process_index()])
         for name, objective in self.learner.named():
             own = objective.head(dict(leaves[name]), context)
             heads = {key: own[key] for key in objective.gathers}
             everyone = {key: gather_rows(value, list(rows)).requires_grad_() for key, value in heads.items()}
-            own_rows = rows[process_index()] if everyone else _rows_of(leaves[name], objective)
-            inner = replace(context, rows=slice(start, start + own_rows), total=total)
-            mine = {**own, **{key: value[inner.rows] for key, value in everyone.items()}}
+            inner = context if objective.coupled else replace(context, total=no_total(f"the loss of {name}"))
+            mine = {**own, **{key: value[context.rows] for key, value in everyone.items()}}
             loss = objective.loss(mine, everyone, inner)
             scaled = sum(
                 value * (objective.weights.get(term, 1.0) * self.weights[name] / _count(counts[name], term))
@@ -131,8 +136,9 @@ class StepEngine:
             )
             assert isinstance(scaled, Tensor)
             gradients[name] = _leaf_gradients(
-                scaled * process_count(), leaves[name], heads, everyone, start, objective, head_gradients
+                scaled * process_count(), leaves[name], heads, everyone, context.rows, objective, head_gradients
             )
+            own_rows = context.rows.stop - context.rows.start
             _collect(result, name, loss.sums, loss.statistics, loss.monitors, own_rows, everyone)
             result.loss += float(scaled.detach())
         return gradients
@@ -168,6 +174,18 @@ class StepEngine:
                 torch.autograd.backward(tensors, upstream)
 
 
+def no_total(where: str) -> Callable[[Tensor], Tensor]:
+    """A `context.total` for what sees one micro-batch alone: `UnlabeledError`, as the sum of a part would be silently wrong."""
+
+    def total(value: Tensor) -> Tensor:
+        raise UnlabeledError(
+            f"objectives: {where} works on one micro-batch and cannot call context.total; call it in head, in after_step, or in "
+            "the loss of an objective with `gathers`, a `head` or `coupled = True`"
+        )
+
+    return total
+
+
 def _leaves(outputs: Outputs, requires_grad: bool = True) -> Outputs:
     """Outputs cut from the graph, in float32 at least."""
     leaves: Outputs = {}
@@ -196,7 +214,7 @@ def _leaf_gradients(
     leaves: Mapping[str, Tensor],
     heads: Mapping[str, Tensor],
     everyone: Mapping[str, Tensor],
-    start: int,
+    own_rows: slice,
     objective: Objective,
     head_gradients: dict[nn.Parameter, Tensor],
 ) -> dict[str, Tensor]:
@@ -214,7 +232,7 @@ def _leaf_gradients(
         shares = []
         for (key, head), upstream in zip(heads.items(), found[: len(everyone)], strict=True):
             whole = total(torch.zeros_like(everyone[key]) if upstream is None else upstream)
-            shares.append(whole[start : start + len(head)].to(head.dtype))
+            shares.append(whole[own_rows].to(head.dtype))
         through = [(head, part) for head, part in zip(heads.values(), shares, strict=True) if head.requires_grad]
         more = torch.autograd.grad(
             [head for head, _ in through], targets, [part for _, part in through], allow_unused=True
@@ -239,10 +257,6 @@ def _add_head_gradients(gradients: Mapping[nn.Parameter, Tensor]) -> None:
 
 def _rows(views: Sequence[object]) -> int:
     return int(views[0].rows)  # type: ignore[attr-defined]
-
-
-def _rows_of(outputs: Mapping[str, Tensor], objective: Objective) -> int:
-    return next(len(value) for key, value in outputs.items() if key not in objective.constants)
 
 
 def _local_counts(objective: Objective, views: Sequence[object], context: Context) -> dict[str, Tensor]:

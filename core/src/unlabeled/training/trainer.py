@@ -30,7 +30,7 @@ from unlabeled.training.distributed import gather_rows, process_count, process_i
 from unlabeled.training.embedding import survey_features
 from unlabeled.training.learner import Learner
 from unlabeled.training.monitors import find_collapse, monitor_features
-from unlabeled.training.normalization import BatchNorm, settle
+from unlabeled.training.normalization import BatchNorm, check_normalization, settle
 from unlabeled.training.optimizers import build_optimizer, parameter_groups, set_learning_rate
 from unlabeled.training.progress import TrainingProgress
 from unlabeled.training.record import Record
@@ -96,6 +96,7 @@ class Trainer:
         self.reader = setup.reader(setup.data.splits["train"])
         self.facts = setup.facts(len(self.reader))
         self.learner = setup.learner(self.facts).to(accelerator.device)
+        check_normalization(self.learner, self.config.micro_batches)
         groups = parameter_groups(self.learner, self.learner.group_overrides(), self.config.weight_decay)
         self.optimizer = build_optimizer(groups, self.config)
         self.views = ViewBuilder.of(setup.recipe)
@@ -168,7 +169,7 @@ class Trainer:
         ]
         self._survey(batches)
         ids = gather_rows(torch.cat([micro.ids for micro in batches.micro_batches]).to(device), rows)
-        context = Context(step, self.facts.steps, batches.epoch, self.config.seed, ids=ids)
+        context = Context(step, self.facts.steps, batches.epoch, self.config.seed, ids=ids, total=total)
         result = self.engine.gradients(parts, context, rows)
         self._drop_frozen(context)
         norm = self._gradient_norm()

@@ -70,12 +70,14 @@ class ViewBuilder:
     def _augment(self, micro: MicroBatch, key: ViewKey, seed: int, step: int, device: torch.device) -> View:
         encoder, role, index = key
         batch = micro.batches[key].to(device)
-        view = View(batch.inputs, batch.ids, batch.present, batch.extra, encoder=encoder, role=role, index=index)
+        # Before the transforms, as float32 rounds a row otherwise where a batch has other rows beside it.
+        wide = {name: value.to(self.dtype) for name, value in batch.inputs.items() if value.is_floating_point()}
+        inputs = {**batch.inputs, **wide}
+        view = View(inputs, batch.ids, batch.present, batch.extra, encoder=encoder, role=role, index=index)
         draws = Draws(seed, micro.epoch, batch.ids, encoder, role, index, step)
         for number, (id_, transform) in enumerate(self.pipelines.get((encoder, role), ())):
             view = transform(view, draws.within(f"{number}:{id_}"))
-        wide = {name: value.to(self.dtype) for name, value in view.inputs.items() if value.is_floating_point()}
-        return view.with_inputs(**wide)
+        return view
 
     def _mask(
         self,
