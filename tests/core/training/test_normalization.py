@@ -33,7 +33,7 @@ def test_equals_torch(shape: tuple[int, ...], affine: bool) -> None:
 def test_no_rows_change_no_statistics() -> None:
     layer = BatchNorm(3)
     assert layer(torch.zeros(0, 3)).shape == (0, 3)
-    settle(layer, taken=True)
+    settle([layer], taken=True)
     assert torch.equal(layer.running_var, torch.ones(3))
     assert int(layer.num_batches_tracked) == 0
 

@@ -1,5 +1,8 @@
 """The only communication of the platform: sums and gathers over processes, identity on one."""
 
+import os
+from pathlib import Path
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -61,6 +64,16 @@ def wait_for_all() -> None:
     """Return when every process has come here."""
     if process_count() > 1:
         dist.barrier()
+
+
+def join(index: int, count: int, meeting: Path) -> None:
+    """Make this process number `index` of `count` on this machine, which meet through the file `meeting`, not there yet.
+
+    Sets the variables that a launcher would, so that accelerate finds the group too.
+    """
+    names = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE")
+    os.environ.update(zip(names, map(str, (index, index, count, count)), strict=True))
+    dist.init_process_group("gloo", init_method=meeting.absolute().as_uri(), rank=index, world_size=count)
 
 
 def leave() -> None:
