@@ -83,6 +83,7 @@ def test_no_sound_checkpoint_is_an_error(tmp_path: Path, rows_recipe: dict[str, 
         path.write_text("{}")
     with pytest.raises(unlabeled.UnlabeledError) as error:
         unlabeled.train(rows_recipe, run=tmp_path / "run", quiet=True)
+    assert len(error.value.problems) == 2
     assert all("trainer.json: changed since it was written" in problem for problem in error.value.problems)
 
 

@@ -77,6 +77,15 @@ class DataConfig(_Strict):
     )
 
 
+class KeepBest(_Strict):
+    """A metric, and which way it gets better."""
+
+    metric: str = Field(
+        description="a name in metrics.jsonl (`loss`), or an evaluation's (`accuracy`; in full `standard/knn/image/accuracy`)"
+    )
+    mode: Literal["min", "max"] = Field(description="whether the smallest or the largest value is the best")
+
+
 class TrainingConfig(_Strict):
     """How long and how fast."""
 
@@ -106,7 +115,13 @@ class TrainingConfig(_Strict):
     seed: int = 0
     log_every: Annotated[int, Field(gt=0)] = 10
     checkpoint_every: Annotated[int, Field(gt=0)] = 500
-    keep_checkpoints: Annotated[int, Field(gt=0)] = 2
+    keep_checkpoints: Annotated[int, Field(gt=0)] = Field(default=2, description="the newest that are kept")
+    keep_every: Annotated[int, Field(gt=0)] | None = Field(
+        default=None, description="steps: also keep the checkpoints at its multiples"
+    )
+    keep_best: KeepBest | None = Field(
+        default=None, description="also keep the best of the checkpoints at whose step a metric was measured"
+    )
     evaluate_every: Annotated[int, Field(ge=0)] = Field(default=0, description="steps; 0: only at the end")
     max_bad_steps: Annotated[int, Field(gt=0)] = Field(
         default=10, description="non-finite steps in a row before stopping"
@@ -116,6 +131,14 @@ class TrainingConfig(_Strict):
     def _length(self) -> "TrainingConfig":
         if (self.steps is None) == (self.epochs is None):
             raise ValueError("give either steps or epochs")
+        return self
+
+    @model_validator(mode="after")
+    def _kept_are_written(self) -> "TrainingConfig":
+        if self.keep_every is not None and self.keep_every % self.checkpoint_every:
+            raise ValueError(
+                f"keep_every ({self.keep_every}) is not a multiple of checkpoint_every ({self.checkpoint_every})"
+            )
         return self
 
 

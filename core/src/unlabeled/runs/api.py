@@ -23,7 +23,7 @@ from unlabeled.runs.exports import export_learner, read_description
 from unlabeled.runs.prepare import prepare
 from unlabeled.runs.report import write_report
 from unlabeled.runs.run import Run
-from unlabeled.training.checkpoint import find_problem, list_checkpoints, load_checkpoint
+from unlabeled.training.checkpoint import checkpoint_step, find_newest, restore_module
 from unlabeled.training.embedding import embed_batch, plain_batch
 from unlabeled.training.learner import Learner
 from unlabeled.training.setup import Setup, fit_modalities, open_data
@@ -138,18 +138,16 @@ def load_run(run: Run, overrides: Sequence[str] = ()) -> tuple[Setup, Learner, i
     recipe = resolve(apply_overrides(run.recipe, list(overrides)), registry)
     data = open_data(recipe.recipe.data, recipe, registry)
     setup = Setup(recipe, registry, data, fit_modalities(recipe, None, run.modalities), run.modalities)
-    problems = []
-    for path in reversed(list_checkpoints(run.checkpoints)):
-        problem = find_problem(path)
-        if problem is None:
-            learner = setup.learner(
-                setup.facts(max(len(setup.reader(data.splits["train"])), recipe.recipe.training.batch_size))
-            )
-            checkpoint = load_checkpoint(path)
-            learner.load_state_dict(checkpoint.model)
-            return setup, learner, int(checkpoint.trainer["step"])
-        problems.append(problem)
-    raise UnlabeledError(*(problems or [f"{run.checkpoints}: no checkpoint; train the run first"]))
+    found = find_newest(run.checkpoints)
+    if found is None:
+        raise UnlabeledError(f"{run.checkpoints}: no checkpoint; train the run first")
+    for problem in found.passed_over:
+        Console(stderr=True, soft_wrap=True).print(f"{problem}; passed over", highlight=False, markup=False)
+    learner = setup.learner(
+        setup.facts(max(len(setup.reader(data.splits["train"])), recipe.recipe.training.batch_size))
+    )
+    restore_module(learner, found)
+    return setup, learner, checkpoint_step(found.path)
 
 
 def announce_recipe(recipe: ResolvedRecipe, registry: Registry, *, quiet: bool = False) -> None:

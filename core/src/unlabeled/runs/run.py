@@ -11,7 +11,17 @@ import yaml
 from unlabeled.errors import UnlabeledError
 
 # What may differ between two starts of the same run: none of it changes a result.
-_FREE = {"data.workers", "data.cache", "training.threads", "training.device", "training.keep_checkpoints"}
+_FREE = {
+    "data.workers",
+    "data.cache",
+    "training.threads",
+    "training.device",
+    "training.keep_checkpoints",
+    "training.keep_every",
+    "training.keep_best",
+    "training.keep_best.metric",
+    "training.keep_best.mode",
+}
 _JSONL = ("metrics.jsonl", "timings.jsonl", "evaluations.jsonl", "quarantine.jsonl")
 
 
@@ -63,8 +73,14 @@ class Run:
     def append(self, name: str, lines: Sequence[Mapping[str, Any]]) -> None:
         """Add lines to one of the run's .jsonl files."""
         if lines:
-            with open(self.folder / name, "a", encoding="utf-8") as file:
-                file.writelines(json.dumps(line) + "\n" for line in lines)
+            try:
+                with open(self.folder / name, "a", encoding="utf-8") as file:
+                    file.writelines(json.dumps(line) + "\n" for line in lines)
+            except OSError as error:
+                raise UnlabeledError(
+                    f"{self.folder / name}: cannot be written ({error.strerror}); free or unlock the disk, and the same "
+                    "command continues from the newest checkpoint"
+                ) from None
 
     def read(self, name: str) -> list[dict[str, Any]]:
         """The lines of one of the run's .jsonl files."""

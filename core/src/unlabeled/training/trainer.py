@@ -3,8 +3,9 @@
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,13 +19,14 @@ from unlabeled.errors import UnlabeledError
 from unlabeled.interfaces.objective import Context
 from unlabeled.recipes.resolve import ResolvedRecipe
 from unlabeled.training.checkpoint import (
-    Checkpoint,
-    find_problem,
-    list_checkpoints,
-    load_checkpoint,
+    MODEL,
+    OPTIMIZER,
+    checkpoint_step,
+    clean_checkpoints,
+    find_newest,
     optimizer_state,
+    restore_module,
     restore_optimizer,
-    save_checkpoint,
 )
 from unlabeled.training.distributed import gather_rows, process_count, process_index, total, wait_for_all
 from unlabeled.training.embedding import survey_features
@@ -34,6 +36,8 @@ from unlabeled.training.normalization import BatchNorm, check_normalization, set
 from unlabeled.training.optimizers import build_optimizer, parameter_groups, set_learning_rate
 from unlabeled.training.progress import TrainingProgress
 from unlabeled.training.record import Record
+from unlabeled.training.retention import Retention, check_metric, choose_best, collect_scores
+from unlabeled.training.saving import CheckpointWriter
 from unlabeled.training.schedule import schedule_factor
 from unlabeled.training.setup import Setup
 from unlabeled.training.step import StepEngine, StepResult
@@ -54,6 +58,7 @@ class _State:
     bad_steps_in_a_row: int = 0
     bad_cells: int = 0
     samples: int = 0
+    best: dict[str, Any] | None = None
 
 
 def start_accelerator(recipe: ResolvedRecipe) -> Accelerator:
@@ -111,7 +116,7 @@ class Trainer:
         )
         self._check_shares()
         self.state = _State()
-        self.restored_from = self._restore()
+        self.restored_from, self.passed_over = self._restore()
         self.model = accelerator.prepare_model(self.learner)
         # Found once: walking all modules at every step costs as much as a small model's layers.
         self.parameters = list(self.learner.parameters())
@@ -125,9 +130,13 @@ class Trainer:
         for name, package in setup.registry.packages().items():
             self.hooks.register(name, package)
         self.trackers = Trackers(run.folder) if self.main else None
+        retention = Retention(self.config.keep_checkpoints, self.config.keep_every)
+        self.writer = CheckpointWriter(run.checkpoints, retention, self._announce)
 
     def fit(self) -> None:
         """Train to the last step. Steps that are not finite change nothing."""
+        for problem in self.passed_over:
+            self.progress.say(f"{problem}; passed over")
         if self.restored_from is not None:
             self.progress.say(f"continuing {self.run.folder} after step {self.state.step}")
         self._hook("run_started", run=self.run.folder, recipe=self.setup.recipe.dump(), step=self.state.step)
@@ -147,12 +156,17 @@ class Trainer:
                     began, logged = time.perf_counter(), done
                 self.progress.step(done, metrics)
                 self._hook("step_ended", run=self.run.folder, step=done, metrics=metrics)
+                self.writer.poll()
                 last = done == self.facts.steps
+                evaluations = None
                 if last or (self.config.evaluate_every and done % self.config.evaluate_every == 0):
-                    self._evaluate(done)
+                    evaluations = self._evaluate(done)
                 if last or done % self.config.checkpoint_every == 0:
-                    self._save()
+                    self._save(metrics, evaluations)
+            self.writer.wait()
+            wait_for_all()
         finally:
+            self.writer.close()
             self.progress.stop()
             if self.trackers is not None:
                 self.trackers.close()
@@ -261,46 +275,45 @@ class Trainer:
         for sign in find_collapse(metrics):
             self.progress.say(f"warning: step {step}: {sign}")
 
-    def _evaluate(self, step: int) -> None:
+    def _evaluate(self, step: int) -> list[dict[str, Any]]:
+        lines = []
         if self.main:
             lines = self.evaluate(self.setup, self.learner, step)
             self.run.append("evaluations.jsonl", lines)
             for line in lines:
                 self._hook("evaluation_ended", run=self.run.folder, step=step, evaluation=line)
         wait_for_all()
+        return lines
 
-    def _save(self) -> None:
-        if self.main:
-            checkpoint = Checkpoint(
-                self.learner.state_dict(), optimizer_state(self.optimizer, self.learner), asdict(self.state)
-            )
-            path = save_checkpoint(self.run.checkpoints, self.state.step, checkpoint, self.config.keep_checkpoints)
-            self._hook("checkpoint_written", run=self.run.folder, step=self.state.step, checkpoint=path)
-        wait_for_all()
+    def _save(self, metrics: Mapping[str, float], evaluations: Sequence[Mapping[str, Any]] | None) -> None:
+        """Have the first process write a checkpoint; evaluations: those of this step, None where none were due."""
+        if not self.main:
+            return
+        step, wanted = self.state.step, self.config.keep_best
+        scores = collect_scores(metrics, evaluations or ())
+        self.state.best = choose_best(self.state.best, wanted, step, scores)
+        tensors = {MODEL: self.learner.state_dict(), OPTIMIZER: optimizer_state(self.optimizer, self.learner)}
+        self.writer.save(tensors, asdict(self.state), self.state.best["step"] if self.state.best else None)
+        measured = step % self.config.log_every == 0 and (evaluations is not None or not self.setup.recipe.evaluators)
+        if wanted is not None and self.state.best is None and (measured or step == self.facts.steps):
+            check_metric(wanted, step, scores)
 
-    def _restore(self) -> str | None:
-        """Go on from the newest sound checkpoint; `UnlabeledError` where there are some and none is sound."""
-        problems = []
-        for path in reversed(list_checkpoints(self.run.checkpoints)):
-            problem = find_problem(path)
-            if problem is None:
-                checkpoint = load_checkpoint(path)
-                self.learner.load_state_dict(checkpoint.model)
-                restore_optimizer(self.optimizer, self.learner, checkpoint.optimizer)
-                self.state = _State(**checkpoint.trainer)
-                wait_for_all()
-                if self.main:
-                    self.run.cut(self.state.step)
-                return path.name
-            problems.append(problem)
-        if problems:
-            raise UnlabeledError(
-                *(f"{problem}; restore it, or remove {self.run.checkpoints} to train anew" for problem in problems)
-            )
+    def _announce(self, checkpoint: Path) -> None:
+        step = checkpoint_step(checkpoint)
+        self._hook("checkpoint_written", run=self.run.folder, step=step, checkpoint=checkpoint)
+
+    def _restore(self) -> tuple[str | None, tuple[str, ...]]:
+        """Go on from the newest sound checkpoint: its name, and what is wrong with newer ones."""
+        found = find_newest(self.run.checkpoints)
+        if found is not None:
+            restore_module(self.learner, found)
+            restore_optimizer(self.optimizer, self.learner, found)
+            self.state = _State(**found.checkpoint.trainer)
         wait_for_all()
         if self.main:
-            self.run.cut(0)
-        return None
+            clean_checkpoints(self.run.checkpoints)
+            self.run.cut(self.state.step)
+        return (found.path.name, found.passed_over) if found else (None, ())
 
     def _quarantine(self, batches: StepBatches) -> None:
         state = self.state
