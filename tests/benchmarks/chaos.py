@@ -30,7 +30,10 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import torch._dynamo  # noqa: F401  the first optimizer imports it: all is wanted before the forks
+
 import unlabeled
+import unlabeled.runs.api
 from unlabeled.runs.dry_run import describe_recipe
 from unlabeled.training.checkpoint import find_newest, list_checkpoints
 

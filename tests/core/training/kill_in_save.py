@@ -12,7 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch._dynamo  # noqa: F401  the first optimizer imports it: all is wanted before the forks
+
 import unlabeled
+import unlabeled.runs.api
 from unlabeled.runs.dry_run import describe_recipe
 from unlabeled.training import checkpoint, saving
 
@@ -50,7 +53,7 @@ def kill_at(module: Any, function: str, name: str, folder: Path) -> None:
 
 if __name__ == "__main__":
     recipe, root = sys.argv[1], Path(sys.argv[2])
-    describe_recipe(recipe, ())  # so that all is imported once
+    describe_recipe(recipe, ())
     for number, moment in enumerate(MOMENTS):
         child = os.fork()
         if child == 0:

@@ -15,6 +15,8 @@ from safetensors.torch import load_file
 
 import unlabeled
 
+CHAOS = Path(__file__).parents[2] / "benchmarks" / "chaos.py"
+
 
 def weights(run: Path) -> dict[str, Any]:
     (newest,) = sorted((run / "checkpoints").glob("step-*"))[-1:]
@@ -115,3 +117,21 @@ def test_kills_change_no_shipped_recipe(tmp_path: Path, rows_plugin: Path, name:
         train_and_kill(name, tmp_path / "killed", rows_plugin, at, *small, f"data.workers={workers % 3}")
     assert train_and_kill(name, tmp_path / "killed", rows_plugin, None, *small) == 0
     assert_same_run(tmp_path / "whole", tmp_path / "killed")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("processes", "kills"), [(1, 12), (2, 3)])
+def test_chaos_changes_nothing(
+    tmp_path: Path, rows_recipe: dict[str, Any], rows_plugin: Path, processes: int, kills: int
+) -> None:
+    rows_recipe["training"].update(micro_batches=2, checkpoint_every=1, evaluate_every=5, steps=20)
+    rows_recipe["evaluation"] = [{"id": "standard/knn"}]
+    recipe = tmp_path / "rows.yaml"
+    recipe.write_text(yaml.safe_dump(rows_recipe))
+    options = ["--kills", str(kills), "--processes", str(processes), "--folder", str(tmp_path / "runs")]
+    environment = {**os.environ, "PYTHONPATH": str(rows_plugin)}
+    line = [sys.executable, str(CHAOS), str(recipe), *options]
+    done = subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"{kills} kills" in done.stdout.splitlines()[-1]
+    assert "all bit-identical (manifest.json, model.safetensors, optimizer.safetensors, trainer.json," in done.stdout
