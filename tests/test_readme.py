@@ -90,7 +90,7 @@ def test_recipes_named_in_the_readme_exist_and_all_are_named() -> None:
 
 def test_promises_name_tests_that_exist() -> None:
     for path in re.findall(
-        r"`(?:[A-Z_]+=[A-Z]+ )?(?:pytest|python) (tests/[\w/. -]+?)(?: --\w+(?: [A-Z]+)?)?`", README
+        r"`(?:[A-Z_]+=[A-Z]+ )?(?:pytest|python) (tests/[\w/. -]+?)(?: --\w+)?(?: [A-Z]+)?`", README
     ):
         for part in path.split():
             assert (Path(__file__).parents[1] / part).exists(), part
