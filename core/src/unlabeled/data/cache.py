@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,15 @@ class SampleCache:
         """Open a finished cache."""
         self.folder = folder
         self._index: list[Any] = json.loads((folder / "index.json").read_text())
+        rejected = folder / "rejected.json"
+        self.rejected: dict[int, str] = (
+            {int(number): reason for number, reason in json.loads(rejected.read_text()).items()}
+            if rejected.is_file()
+            else {}
+        )
+        """Of packed samples: the numbers of the rows that went into none, and why."""
+        self.complete = None not in self._index
+        """Whether every cell was decoded or found bad; one that was cut off may fare better elsewhere."""
         self._bytes = np.memmap(folder / "samples.bin", dtype=np.uint8, mode="r") if self._size(folder) else None
 
     @staticmethod
@@ -45,9 +54,11 @@ class SampleCache:
     def __len__(self) -> int:
         return len(self._index)
 
-    def sample(self, number: int) -> Sample:
-        """Copy of sample `number`; `BadCell` where it could not be decoded when the cache was written."""
+    def sample(self, number: int) -> Sample | None:
+        """Copy of sample `number`, None where it was cut off; `BadCell` where it could not be decoded."""
         entry = self._index[number]
+        if entry is None:
+            return None
         if isinstance(entry, str):
             raise BadCell(entry)
         result: Sample = {}
@@ -58,8 +69,13 @@ class SampleCache:
         return result
 
     @staticmethod
-    def write(folder: Path, samples: Iterable[Sample | BadCell]) -> "SampleCache":
-        """Write samples in order and open the result; a half-written one is never opened."""
+    def write(
+        folder: Path, samples: Iterable[Sample | BadCell | None], rejected: Mapping[int, str] | None = None
+    ) -> "SampleCache":
+        """Write samples in order and open the result; a half-written one is never opened.
+
+        rejected: read when the samples have come to their end.
+        """
         folder.parent.mkdir(parents=True, exist_ok=True)
         partial = folder.with_name(f"{folder.name}.partial-{os.getpid()}")
         shutil.rmtree(partial, ignore_errors=True)
@@ -68,8 +84,8 @@ class SampleCache:
         offset = 0
         with open(partial / "samples.bin", "wb") as file:
             for sample in samples:
-                if isinstance(sample, BadCell):
-                    index.append(str(sample))
+                if sample is None or isinstance(sample, BadCell):
+                    index.append(None if sample is None else str(sample))
                     continue
                 entry = []
                 for name, array in sample.items():
@@ -77,6 +93,8 @@ class SampleCache:
                     entry.append((name, array.dtype.str, array.shape, offset))
                     offset += file.write(np.ascontiguousarray(array).tobytes())
                 index.append(entry)
+        if rejected:
+            (partial / "rejected.json").write_text(json.dumps(dict(rejected)))
         (partial / "index.json").write_text(json.dumps(index))
         try:
             partial.rename(folder)

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
 
 from unlabeled.data.cache import BadCell
 from unlabeled.data.order import sample_positions, share, step_positions, steps_per_epoch
+from unlabeled.data.quarantine import BadRow
 from unlabeled.data.reader import Example, Reader
+from unlabeled.data.workers import Watch, in_order
 from unlabeled.errors import UnlabeledError
 from unlabeled.interfaces.batch import Batch
 from unlabeled.interfaces.draws import Draws
@@ -18,16 +19,6 @@ from unlabeled.interfaces.modality import Modality, Sample
 
 ViewKey = tuple[str, str, int]
 _ATTEMPTS = 1000
-
-
-@dataclass(frozen=True)
-class BadRow:
-    """One line of quarantine.jsonl."""
-
-    step: int
-    epoch: int
-    id: int
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -54,6 +45,8 @@ class StepBatches:
     epoch: int
     micro_batches: Sequence[MicroBatch]
     bad: Sequence[BadRow]
+    cells: int
+    """Rows that all processes read for this step, bad ones included."""
 
 
 @dataclass(frozen=True)
@@ -75,37 +68,43 @@ class Plan:
         return [part.stop - part.start for part in shares]
 
 
-class _Steps(Dataset[StepBatches]):
+class _Steps:
     """Step number -> the process's part of it."""
 
     def __init__(self, reader: Reader, views: Sequence[ViewKey], plan: Plan) -> None:
         self.reader, self.views, self.plan = reader, views, plan
 
-    def __getitem__(self, step: int) -> StepBatches:
+    def load(self, step: int, watch: Watch) -> StepBatches:
         plan, size = self.plan, len(self.reader)
         epoch, positions = step_positions(step, size, plan.batch_size, plan.drop_last)
         own = positions[share(len(positions), plan.process, plan.processes)]
         bad: list[BadRow] = []
-        examples = [self._example(step, epoch, int(position), bad) for position in own]
+        examples = [self._example(step, epoch, int(position), bad, watch) for position in own]
         parts = [share(len(examples), part, plan.micro_batches) for part in range(plan.micro_batches)]
         micro = [
             MicroBatch(epoch, collate_views(examples[part], self.views, self.reader.modalities, plan.seed, epoch))
             for part in parts
             if part.stop > part.start
         ]
-        return StepBatches(step, epoch, micro, bad)
+        if not self.reader.packed:
+            return StepBatches(step, epoch, micro, bad, len(positions))
+        # Packing read all cells at once; its bad ones are told as those of each epoch's first step, by the first process.
+        if positions[0] > 0:
+            return StepBatches(step, epoch, micro, [], 0)
+        rejected = self.reader.rejected.items() if plan.process == 0 else ()
+        bad = [BadRow(step, epoch, number, reason) for number, reason in rejected]
+        return StepBatches(step, epoch, micro, bad, len(self.reader.split))
 
-    def _example(self, step: int, epoch: int, position: int, bad: list[BadRow]) -> Example:
+    def _example(self, step: int, epoch: int, position: int, bad: list[BadRow], watch: Watch) -> Example:
         """The row at a position of the epoch, or the first substitute by key that can be decoded."""
         size = len(self.reader)
         for attempt in range(_ATTEMPTS):
             row = int(sample_positions(self.plan.seed, epoch, np.array([position]), size, attempt)[0])
             try:
-                return self.reader.example(row)
+                return self.reader.example(row, watch, step)
             except BadCell as error:
-                if attempt == 0:
-                    number = row if self.reader.packed else int(self.reader.split.numbers[row])
-                    bad.append(BadRow(step, epoch, number, str(error)))
+                if attempt == 0:  # a substitute that is bad is logged where its own turn comes
+                    bad.append(BadRow(step, epoch, int(self.reader.split.numbers[row]), str(error)))
         raise UnlabeledError(
             f"data.splits.{self.reader.split.name}: {_ATTEMPTS} cells in a row could not be decoded "
             f"(the last: {bad[-1].reason}); check data.source and data.columns"
@@ -143,21 +142,8 @@ def collate(modality: Modality, samples: Sequence[Sample], ids: torch.Tensor, pr
 
 def load_steps(reader: Reader, views: Sequence[ViewKey], plan: Plan, start: int, workers: int) -> Iterator[StepBatches]:
     """The process's steps from `start` on, in order; workers change nothing but the speed."""
-    loader = DataLoader(
-        _Steps(reader, views, plan),
-        batch_size=None,
-        sampler=range(start, plan.steps),
-        num_workers=workers,
-        prefetch_factor=2 if workers else None,
-        multiprocessing_context="fork" if workers else None,
-        worker_init_fn=_one_thread if workers else None,
-        generator=torch.Generator(),
-    )
-    return iter(loader)
-
-
-def _one_thread(worker: int) -> None:
-    torch.set_num_threads(1)
+    steps = _Steps(reader, views, plan)
+    return in_order(steps.load, range(start, plan.steps), reader.supervision(workers, steps=True))
 
 
 def _take(modality: Modality, example: Example, draws: Draws) -> Sample:

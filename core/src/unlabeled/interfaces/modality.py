@@ -56,6 +56,10 @@ class Modality(ABC):
     def decode(self, cell: Any) -> Sample:
         """The sample in a cell, deterministic. `ValueError` with a reason where the cell cannot be read: it is quarantined."""
 
+    def check(self, cell: Any) -> None:
+        """`ValueError` with a reason where the cell cannot be read: it is not given to `pack`; default: decode it."""
+        self.decode(cell)
+
     def take(self, sample: Sample, draws: Draws, role: str) -> Sample:
         """What one view takes from a sample (a clip, a window, a caption); default: all of it.
 
@@ -101,7 +105,8 @@ class Modality(ABC):
     def pack(self, cells: Iterable[Any]) -> Iterator[Sample] | None:
         """Samples cut from the whole column instead of one a cell (blocks of a corpus); None where each cell is a sample.
 
-        Used only where the recipe has one modality; the number of a packed sample is its place in this sequence.
+        The cells are those that pass `check`. Used only where the recipe has one modality; the number of a packed sample is its
+        place in this sequence.
         """
         return None
 

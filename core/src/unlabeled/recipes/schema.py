@@ -70,10 +70,20 @@ class DataConfig(_Strict):
     holdout: Annotated[float, Field(gt=0, lt=1)] = Field(
         default=0.1, description="share of rows kept for evaluation where no split but `train` exists"
     )
-    workers: Annotated[int, Field(ge=0)] = Field(default=1, description="processes that decode; changes no result")
+    workers: Annotated[int, Field(ge=0)] = Field(
+        default=1,
+        description="processes that decode; changes no result. 0: the trainer decodes, and a decoder that hangs or ends its "
+        "process takes the run with it",
+    )
+    decode_timeout: Annotated[float, Field(gt=0)] = Field(
+        default=300.0,
+        description="seconds after which a worker that decodes one cell is killed and the cell set aside; what a run has "
+        "once set aside stays so",
+    )
     cache: bool = Field(default=True, description="keep decoded samples on disk where the modality says that it pays")
     max_bad: Annotated[float, Field(ge=0, le=1)] = Field(
-        default=0.1, description="share of undecodable cells above which the run stops"
+        default=0.1,
+        description="share of undecodable cells above which the run stops; above 0, ten of them are always let pass",
     )
 
 

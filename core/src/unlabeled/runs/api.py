@@ -10,6 +10,7 @@ from rich.console import Console
 from torch import nn
 
 from unlabeled.data.cache import BadCell
+from unlabeled.data.quarantine import CUT_OFF_FILE, CutOff
 from unlabeled.data.reader import Example, decode
 from unlabeled.errors import UnlabeledError
 from unlabeled.interfaces.draws import hash_key
@@ -137,7 +138,8 @@ def load_run(run: Run, overrides: Sequence[str] = ()) -> tuple[Setup, Learner, i
     registry = discover()
     recipe = resolve(apply_overrides(run.recipe, list(overrides)), registry)
     data = open_data(recipe.recipe.data, recipe, registry)
-    setup = Setup(recipe, registry, data, fit_modalities(recipe, None, run.modalities), run.modalities)
+    cut_off = CutOff(run.folder / CUT_OFF_FILE)
+    setup = Setup(recipe, registry, data, fit_modalities(recipe, None, run.modalities), run.modalities, cut_off)
     found = find_newest(run.checkpoints)
     if found is None:
         raise UnlabeledError(f"{run.checkpoints}: no checkpoint; train the run first")

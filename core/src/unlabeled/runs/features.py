@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unlabeled.data.cache import BadCell
 from unlabeled.data.loader import MicroBatch, collate_views
 from unlabeled.data.reader import Example, Reader
 from unlabeled.errors import UnlabeledError
@@ -76,11 +75,10 @@ class FeatureStore:
     def examples(self, split: str) -> Iterator[tuple[int, Example]]:
         """Position and row of everything in a split that can be decoded."""
         reader = self.reader(split)
-        for position in range(len(reader) if self.limit is None else min(self.limit, len(reader))):
-            try:
-                yield position, reader.example(position)
-            except BadCell:
-                continue
+        positions = range(len(reader) if self.limit is None else min(self.limit, len(reader)))
+        for position, found in zip(positions, reader.examples(positions), strict=True):
+            if isinstance(found, Example):
+                yield position, found
 
     def _compute(self, subject: str, split: str) -> _Features:
         positions: list[int] = []

@@ -1,5 +1,6 @@
 """What comes before training: the data opened, the modalities fitted, the run folder begun."""
 
+from unlabeled.data.quarantine import CUT_OFF_FILE, CutOff
 from unlabeled.errors import UnlabeledError
 from unlabeled.recipes.resolve import ResolvedRecipe
 from unlabeled.runs.lock import make_lock
@@ -18,9 +19,11 @@ def prepare(recipe: ResolvedRecipe, registry: Registry, run: Run) -> Setup:
     if process_index() == 0:
         run.start(recipe.dump(), make_lock(recipe, registry, data))
         modalities = fit_modalities(recipe, data, run.modalities)
-        setup = Setup(recipe, registry, data, modalities, run.modalities)
+        cut_off = CutOff(run.folder / CUT_OFF_FILE, writes=True)
+        setup = Setup(recipe, registry, data, modalities, run.modalities, cut_off)
         setup.facts(len(setup.reader(data.splits["train"])))
     wait_for_all()
     if process_index() != 0:
-        setup = Setup(recipe, registry, data, fit_modalities(recipe, data, run.modalities), run.modalities)
+        cut_off = CutOff(run.folder / CUT_OFF_FILE)
+        setup = Setup(recipe, registry, data, fit_modalities(recipe, data, run.modalities), run.modalities, cut_off)
     return setup

@@ -13,6 +13,7 @@ from unlabeled.errors import UnlabeledError
 # What may differ between two starts of the same run: none of it changes a result.
 _FREE = {
     "data.workers",
+    "data.decode_timeout",
     "data.cache",
     "training.threads",
     "training.device",

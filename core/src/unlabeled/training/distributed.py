@@ -1,6 +1,7 @@
 """The only communication of the platform: sums and gathers over processes, identity on one."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -58,6 +59,17 @@ def gather_rows(value: Tensor, rows: list[int]) -> Tensor:
     parts = [torch.empty_like(padded) for _ in rows]
     dist.all_gather(parts, padded)
     return torch.cat([part[:count] for part, count in zip(parts, rows, strict=True)])
+
+
+def gather_lines(lines: Sequence[str], device: torch.device) -> list[str]:
+    """The lines of all processes in order; where none has any, one number from each is all that is exchanged."""
+    if process_count() == 1:
+        return list(lines)
+    own = torch.tensor(list("".join(f"{line}\n" for line in lines).encode()), dtype=torch.uint8, device=device)
+    sizes: list[int] = gather_rows(torch.tensor([len(own)], device=device), [1] * process_count()).tolist()
+    if not any(sizes):
+        return []
+    return bytes(gather_rows(own, sizes).tolist()).decode().splitlines()
 
 
 def wait_for_all() -> None:

@@ -6,7 +6,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unlabeled.data.cache import BadCell
 from unlabeled.data.loader import collate
 from unlabeled.data.reader import Example, Reader
 from unlabeled.interfaces.batch import Batch
@@ -54,19 +53,12 @@ def survey_features(learner: Learner, reader: Reader) -> Mapping[str, Tensor]:
         )
         for name in reader.modalities
     }
+    found_rows = reader.examples(range(len(reader)))
     for start in range(0, len(reader), _BATCH):
-        rows = {
-            row: example for row in range(start, min(start + _BATCH, len(reader))) if (example := _read(reader, row))
-        }
+        chunk = range(start, min(start + _BATCH, len(reader)))
+        rows = {row: found for row, found in zip(chunk, found_rows, strict=False) if isinstance(found, Example)}
         if rows:
             for name, modality in reader.modalities.items():
                 batch = plain_batch(modality, name, list(rows.values()))
                 features[name][list(rows)] = embed_batch(learner, name, batch)
     return features
-
-
-def _read(reader: Reader, row: int) -> Example | None:
-    try:
-        return reader.example(row)
-    except BadCell:
-        return None

@@ -1,12 +1,13 @@
 """From a resolved recipe to everything a run or an evaluation works with: data, fitted modalities, readers, learner."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from unlabeled.data.loader import check_size
 from unlabeled.data.order import steps_per_epoch
-from unlabeled.data.reader import Reader
+from unlabeled.data.quarantine import CutOff
+from unlabeled.data.reader import Decoding, Reader
 from unlabeled.data.splits import Split, choose_columns, open_splits
 from unlabeled.errors import UnlabeledError
 from unlabeled.interfaces.modality import Modality
@@ -47,10 +48,13 @@ class Setup:
     modalities: Mapping[str, Modality]
     fitted: Path
     """The folder in which each modality saved what it learned."""
+    cut_off: CutOff = field(default_factory=CutOff)
+    """The cells whose decoder hung or ended its process, in this run."""
 
     def reader(self, split: Split, columns: Mapping[str, Sequence[str]] | None = None) -> Reader:
         """A reader of some split; decoded samples come from the cache where that pays."""
-        reader = Reader(split, self.modalities, columns or self.data.columns)
+        decoding = Decoding(self.data.config.workers, self.data.config.decode_timeout, self.cut_off)
+        reader = Reader(split, self.modalities, columns or self.data.columns, decoding)
         reader.prepare({name: self.fitted / name for name in self.modalities}, cache=self.data.config.cache)
         return reader
 

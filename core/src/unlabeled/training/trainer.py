@@ -15,6 +15,7 @@ from accelerate.utils import DistributedDataParallelKwargs
 
 from unlabeled.data.loader import Plan, StepBatches, load_steps
 from unlabeled.data.order import step_positions, steps_per_epoch
+from unlabeled.data.quarantine import Quarantine
 from unlabeled.errors import UnlabeledError
 from unlabeled.interfaces.objective import Context
 from unlabeled.recipes.resolve import ResolvedRecipe
@@ -28,7 +29,7 @@ from unlabeled.training.checkpoint import (
     restore_module,
     restore_optimizer,
 )
-from unlabeled.training.distributed import gather_rows, process_count, process_index, total, wait_for_all
+from unlabeled.training.distributed import gather_lines, gather_rows, process_count, process_index, total, wait_for_all
 from unlabeled.training.embedding import survey_features
 from unlabeled.training.learner import Learner
 from unlabeled.training.monitors import find_collapse, monitor_features
@@ -132,6 +133,13 @@ class Trainer:
         self.trackers = Trackers(run.folder) if self.main else None
         retention = Retention(self.config.keep_checkpoints, self.config.keep_every)
         self.writer = CheckpointWriter(run.checkpoints, retention, self._announce)
+        self.quarantine = Quarantine(
+            run.folder,
+            setup.data.config.max_bad,
+            setup.cut_off,
+            lambda lines: gather_lines(lines, accelerator.device),
+            run.append if self.main else None,
+        )
 
     def fit(self) -> None:
         """Train to the last step. Steps that are not finite change nothing."""
@@ -316,19 +324,12 @@ class Trainer:
         return (found.path.name, found.passed_over) if found else (None, ())
 
     def _quarantine(self, batches: StepBatches) -> None:
-        state = self.state
-        state.samples += sum(micro.rows for micro in batches.micro_batches)
-        if not batches.bad:
-            return
-        state.bad_cells += len(batches.bad)
-        name = "quarantine.jsonl" if self.main else f"quarantine-{process_index()}.jsonl"
-        self.run.append(name, [{**asdict(bad), "step": bad.step + 1} for bad in batches.bad])
-        if state.bad_cells > max(10, self.setup.data.config.max_bad * state.samples):
-            raise UnlabeledError(
-                f"data: {state.bad_cells} of {state.samples} cells could not be decoded, more than data.max_bad="
-                f"{self.setup.data.config.max_bad} (the last: row {batches.bad[-1].id}, {batches.bad[-1].reason}); "
-                f"see {self.run.folder / name}, mend the data, or raise data.max_bad"
-            )
+        bad = self.quarantine.share(batches.bad)
+        self.setup.cut_off.step = batches.step + 1
+        self.state.samples += batches.cells
+        self.state.bad_cells += len(bad)
+        if bad:
+            self.quarantine.check(self.state.bad_cells, self.state.samples, bad[-1])
 
     def _check_shares(self) -> None:
         """Every process needs a row in every step."""

@@ -109,6 +109,10 @@ class Text(Modality):
             "ends": np.cumsum([len(encoding) for encoding in encodings], dtype=np.int32),
         }
 
+    def check(self, cell: Any) -> None:
+        """`ValueError` where the cell holds no text that can be read."""
+        read_texts(cell)
+
     def take(self, sample: Sample, draws: Draws, role: str) -> Sample:
         """One or some texts of the sample between [CLS] and [SEP], at most max_length tokens; a packed block as it is."""
         if "ends" not in sample:
