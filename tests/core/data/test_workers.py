@@ -107,10 +107,9 @@ def test_workers_that_die_again_and_again_stop_with_one_line() -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         return job
 
-    found = []
+    found: list[int] = []
     with pytest.raises(UnlabeledError) as error:
-        for result in in_order(work, range(9), Blame().supervision(2)):
-            found.append(result)
+        found.extend(in_order(work, range(9), Blame().supervision(2)))
     assert found == [0, 1]
     (problem,) = error.value.problems
     assert "5 times in a row a worker ended while it decoded no cell (signal SIGKILL)" in problem
@@ -126,10 +125,9 @@ def test_what_a_job_raises_is_raised_in_its_turn(raised: Exception, expected: st
             raise raised
         return job
 
-    found = []
+    found: list[int] = []
     with pytest.raises((UnlabeledError, RuntimeError), match=expected):
-        for result in in_order(work, range(9), Blame().supervision(2)):
-            found.append(result)
+        found.extend(in_order(work, range(9), Blame().supervision(2)))
     assert found == [0, 1, 2]
 
 
