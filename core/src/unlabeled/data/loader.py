@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from unlabeled.data.cache import BadCell
-from unlabeled.data.order import sample_positions, share, step_positions, steps_per_epoch
+from unlabeled.data.order import share, step_positions, steps_per_epoch
 from unlabeled.data.quarantine import BadRow
 from unlabeled.data.reader import Example, Reader
 from unlabeled.data.workers import Watch, in_order
@@ -97,9 +97,8 @@ class _Steps:
 
     def _example(self, step: int, epoch: int, position: int, bad: list[BadRow], watch: Watch) -> Example:
         """The row at a position of the epoch, or the first substitute by key that can be decoded."""
-        size = len(self.reader)
         for attempt in range(_ATTEMPTS):
-            row = int(sample_positions(self.plan.seed, epoch, np.array([position]), size, attempt)[0])
+            row = int(self.reader.order(self.plan.seed, epoch, np.array([position]), attempt)[0])
             try:
                 return self.reader.example(row, watch, step)
             except BadCell as error:

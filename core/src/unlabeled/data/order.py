@@ -19,21 +19,34 @@ def _mix(value: np.ndarray, key: np.uint64) -> np.ndarray:
 def sample_positions(seed: int, epoch: int, positions: np.ndarray, size: int, attempt: int = 0) -> np.ndarray:
     """The rows (0..size-1) at `positions` of an epoch, int64; each epoch is a permutation of all rows.
 
-    A Feistel network over the next even power of two, walked until it falls inside (Black and Rogaway, 2002): nothing is
-    stored, whatever the size. `attempt` above 0 is the substitute for a row that could not be decoded: any row, by key.
+    `attempt` above 0 is the substitute for a row that could not be decoded: any row, by key.
     """
     if attempt:
-        key = np.uint64(hash_key("substitute", seed, epoch, attempt) % 2**64)
-        with np.errstate(over="ignore"):
-            return (_mix(positions.astype(np.uint64), key) % np.uint64(size)).astype(np.int64)
+        return any_row(positions, size, "substitute", seed, epoch, attempt)
+    return permutation(positions, size, "order", seed, epoch)
+
+
+def permutation(positions: np.ndarray, size: int, *key: object) -> np.ndarray:
+    """Where each of `positions` (of 0..size-1) goes in the permutation that belongs to `key`, int64.
+
+    A Feistel network over the next even power of two, walked until it falls inside (Black and Rogaway, 2002): nothing is
+    stored, whatever the size.
+    """
     half = max(1, (max(size - 1, 1).bit_length() + 1) // 2)
-    keys = [np.uint64(hash_key("order", seed, epoch, number) % 2**64) for number in range(_ROUNDS)]
+    keys = [np.uint64(hash_key(*key, number) % 2**64) for number in range(_ROUNDS)]
     values = _permute(positions.astype(np.uint64), keys, half)
     outside = values >= size
     while outside.any():
         values[outside] = _permute(values[outside], keys, half)
         outside = values >= size
     return values.astype(np.int64)
+
+
+def any_row(positions: np.ndarray, size: int, *key: object) -> np.ndarray:
+    """A row (0..size-1) for each of `positions`, int64, by hash: rows repeat."""
+    with np.errstate(over="ignore"):
+        mixed = _mix(positions.astype(np.uint64), np.uint64(hash_key(*key) % 2**64))
+    return (mixed % np.uint64(size)).astype(np.int64)
 
 
 def _permute(values: np.ndarray, keys: list[np.uint64], half: int) -> np.ndarray:

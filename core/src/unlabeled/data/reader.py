@@ -8,7 +8,10 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+
 from unlabeled.data.cache import BadCell, SampleCache, cache_folder
+from unlabeled.data.order import sample_positions
 from unlabeled.data.quarantine import CutOff, Verdict
 from unlabeled.data.splits import Split, join_cells
 from unlabeled.data.workers import Supervision, Watch, in_order
@@ -75,6 +78,12 @@ class Reader:
         """Whether no row has to be decoded."""
         return all(name in self.caches and self.caches[name].complete for name in self.modalities)
 
+    def order(self, seed: int, epoch: int, positions: np.ndarray, attempt: int = 0) -> np.ndarray:
+        """The positions to read at `positions` of an epoch, int64; `attempt` above 0 is the substitute for a bad one."""
+        if self.packed:
+            return sample_positions(seed, epoch, positions, len(self), attempt)
+        return self.split.order(seed, epoch, positions, attempt)
+
     def example(self, position: int, watch: Watch | None = None, step: int | None = None) -> Example:
         """The row at `position` of the split; `BadCell` names the encoder and the reason.
 
@@ -122,7 +131,10 @@ class Reader:
         return Supervision(workers, self.decoding.timeout, blame, lambda: self.decoding.cut_off.version)
 
     def prepare(self, fitted: Mapping[str, Path], *, cache: bool = True) -> None:
-        """Pack, and cache where that pays; `fitted` holds the folder in which each modality saved what it learned."""
+        """Pack, and cache where that pays; a stream does neither. `fitted` holds each modality's saved folder."""
+        if self.split.streamed:
+            self._check_stream()
+            return
         for name, modality in self.modalities.items():
             folder = cache_folder(
                 self.fingerprint, self.columns[name], type(modality), modality.config, _digest(fitted.get(name))
@@ -153,6 +165,14 @@ class Reader:
                 "sample; give more, or shorten modalities.*.max_length"
             )
         return cache
+
+    def _check_stream(self) -> None:
+        for name, modality in self.modalities.items():
+            if len(self.modalities) == 1 and modality.pack(iter(())) is not None:
+                raise UnlabeledError(
+                    f"modalities.{name}.pack: samples cut from the whole column need it read and kept, which a stream is "
+                    f"not; set modalities.{name}.pack=false, or data.streaming=false"
+                )
 
     def _has_missing(self, name: str) -> bool:
         return any(cell is None for cell in self.split.cells(self.columns[name]))

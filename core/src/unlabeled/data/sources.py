@@ -9,11 +9,14 @@ from typing import Any
 
 from pydantic import BaseModel, Field
 
+from unlabeled.data.columns import column_type, label_names
+from unlabeled.data.streams import Stream
 from unlabeled.errors import UnlabeledError
 from unlabeled.interfaces.modality import Config
 from unlabeled.interfaces.source import Row, Source
 
 TABLES = {".parquet": "parquet", ".csv": "csv", ".tsv": "csv", ".jsonl": "json", ".json": "json"}
+COMPRESSED = {".gz", ".bz2", ".xz", ".zst", ".zip"}
 FILE_TYPES = {
     "image": {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm"},
     "audio": {".wav", ".flac", ".ogg", ".mp3", ".aiff", ".aif", ".opus"},
@@ -56,7 +59,7 @@ class Table(Source):
 
     @cached_property
     def columns(self) -> Mapping[str, str]:
-        return {name: _column_type(feature) for name, feature in self._data.features.items()}
+        return {name: column_type(feature) for name, feature in self._data.features.items()}
 
     def row(self, index: int, columns: Sequence[str]) -> Row:
         return {name: self._data.data.column(name)[index].as_py() for name in columns}
@@ -65,8 +68,7 @@ class Table(Source):
         return str(self._data._fingerprint)
 
     def label_names(self, column: str) -> tuple[str, ...] | None:
-        names = getattr(self._data.features.get(column), "names", None)
-        return tuple(names) if names else None
+        return label_names(self._data.features, column)
 
     def values(self, column: str) -> list[Any]:
         """Every cell of a column."""
@@ -80,7 +82,7 @@ class Table(Source):
         try:
             if self.config.hub:
                 return datasets.load_dataset(self.config.hub, split=self.split)
-            kind = TABLES[Path(self.config.files[0]).suffix]
+            kind = TABLES[_suffix(self.config.files[0])]
             return datasets.load_dataset(kind, data_files=list(self.config.files), split="train")
         except Exception as error:
             reason = (str(error.__cause__ or error).splitlines() or [type(error).__name__])[0]
@@ -173,38 +175,31 @@ def _file_type(path: Path) -> str | None:
     return next((kind for kind, suffixes in FILE_TYPES.items() if suffix in suffixes), None)
 
 
-def _column_type(feature: Any) -> str:
-    name = type(feature).__name__
-    if name in ("Image", "Audio", "Video"):
-        return name.lower()
-    if name == "ClassLabel":
-        return "label"
-    if name in ("List", "Sequence", "LargeList", "Array2D", "Array3D"):
-        inner = _column_type(getattr(feature, "feature", None))
-        return {"number": "series", "label": "series", "series": "series", "text": "text"}.get(inner, "other")
-    kind = str(getattr(feature, "dtype", ""))
-    if kind in ("string", "large_string"):
-        return "text"
-    if kind.startswith(("int", "uint", "bool")):
-        return "label"
-    if kind.startswith(("float", "double", "decimal")):
-        return "number"
-    return "other"
-
-
-def locate(source: str | list[str]) -> tuple[type[Source] | str, dict[str, Any]]:
+def locate(source: str | list[str], *, streaming: bool, block_rows: int) -> tuple[type[Source] | str, dict[str, Any]]:
     """The class of source that reads this, and its options; `sample:NAME` gives NAME, to be found among plugins."""
-    if isinstance(source, str) and source.startswith("sample:"):
-        return source.removeprefix("sample:"), {}
     names = [source] if isinstance(source, str) else source
+    if len(names) == 1 and names[0].startswith("sample:"):
+        if streaming:
+            raise UnlabeledError(f"data.streaming: {names[0]} is made, not streamed; remove data.streaming")
+        return names[0].removeprefix("sample:"), {}
     if len(names) == 1 and Path(names[0]).is_dir():
-        return Folder, {"path": os.path.abspath(names[0])}
-    suffixes = {Path(name).suffix for name in names}
+        path = os.path.abspath(names[0])
+        return (Stream, {"path": path, "block_rows": block_rows}) if streaming else (Folder, {"path": path})
+    suffixes = {_suffix(name) for name in names}
     if len(suffixes) == 1 and suffixes <= set(TABLES):
-        return Table, {"files": tuple(os.path.abspath(name) for name in names)}
+        files = tuple(os.path.abspath(name) for name in names)
+        if streaming:
+            return Stream, {"files": files, "kind": TABLES[suffixes.pop()], "block_rows": block_rows}
+        return Table, {"files": files}
     if len(names) == 1 and not names[0].startswith((".", "/", "~")) and not Path(names[0]).suffix:
-        return Table, {"hub": names[0]}
+        return (Stream, {"path": names[0], "block_rows": block_rows}) if streaming else (Table, {"hub": names[0]})
     kinds = ", ".join(TABLES)
     raise UnlabeledError(
         f"data.source: {', '.join(names)} is no folder and no table ({kinds}); check the path, or use sample:world"
     )
+
+
+def _suffix(name: str) -> str:
+    """What says how a table is written; compressed ones are called corpus.jsonl.gz."""
+    path = Path(name)
+    return Path(path.stem).suffix if path.suffix in COMPRESSED else path.suffix

@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
+from unlabeled.data.blocks import Blocks
+from unlabeled.data.order import sample_positions
 from unlabeled.data.sources import locate
+from unlabeled.data.streams import Stream
 from unlabeled.errors import UnlabeledError
 from unlabeled.interfaces.draws import hash_key
 from unlabeled.interfaces.source import Source
@@ -23,8 +26,8 @@ class Split:
 
     name: str
     source: Source
-    numbers: np.ndarray
-    """(n,) int64: the numbers of its rows in the source, which are the samples' ids."""
+    numbers: np.ndarray | Blocks
+    """(n,) int64: the numbers of its rows in the source, which are the samples' ids; of a stream, the same as blocks."""
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -39,9 +42,22 @@ class Split:
             yield join_cells(self.source.row(int(number), columns), columns)
 
     @property
+    def streamed(self) -> bool:
+        """Whether rows are read forward, so that reading one far away is dear."""
+        return isinstance(self.numbers, Blocks)
+
+    def order(self, seed: int, epoch: int, positions: np.ndarray, attempt: int = 0) -> np.ndarray:
+        """The rows (0..n-1) at `positions` of an epoch, int64; `attempt` above 0 is the substitute for a bad one."""
+        if isinstance(self.numbers, Blocks):
+            return self.numbers.order(seed, epoch, positions, attempt)
+        return sample_positions(seed, epoch, positions, len(self), attempt)
+
+    @property
     def fingerprint(self) -> str:
         """Changes when the rows or their selection change."""
-        return f"{hash_key(self.source.fingerprint(), self.numbers.tobytes().hex()) % 2**64:016x}"
+        numbers = self.numbers
+        chosen = numbers.fingerprint if isinstance(numbers, Blocks) else numbers.tobytes().hex()
+        return f"{hash_key(self.source.fingerprint(), chosen) % 2**64:016x}"
 
 
 def join_cells(row: Mapping[str, Any], columns: Sequence[str]) -> Any:
@@ -124,7 +140,7 @@ def _open_split(name: str, config: DataConfig, registry: Registry) -> Split | No
     if location is None:
         return None
     place = f"data.splits.{name}" if wanted is not None else "data"
-    type_, options = _source_type(location, config, registry)
+    type_, options = _source_type(location, own, config, registry)
     try:
         source_config = type_.Config.model_validate(options)
     except ValidationError as error:
@@ -144,16 +160,25 @@ def _open_split(name: str, config: DataConfig, registry: Registry) -> Split | No
     where: dict[str, Cell | list[Cell]] = {**config.where, **own.where}
     if config.split_column is not None:
         where[config.split_column] = own.split or name
-    numbers = _select(source, where, {**config.without, **own.without}, place)
+    without: dict[str, Cell | list[Cell]] = {**config.without, **own.without}
+    if isinstance(source, Stream):
+        if where or without:
+            raise UnlabeledError(
+                f"{place}: where, without and split_column would read the whole stream to choose rows; "
+                "write files that hold these rows alone, or set data.streaming=false"
+            )
+        return Split(name, source, source.blocks)
+    numbers = _select(source, where, without, place)
     if len(numbers) == 0 and wanted is None and name != "train":
         return None
     return Split(name, source, numbers)
 
 
 def _source_type(
-    location: str | list[str], config: DataConfig, registry: Registry
+    location: str | list[str], own: SplitConfig, config: DataConfig, registry: Registry
 ) -> tuple[type[Source], dict[str, Any]]:
-    found, options = locate(location)
+    streaming = config.streaming if own.streaming is None else own.streaming
+    found, options = locate(location, streaming=streaming, block_rows=config.block_rows)
     if not isinstance(found, str):
         if config.options:
             raise UnlabeledError(f"data.options: only a sample: source has options; remove {', '.join(config.options)}")
@@ -182,7 +207,12 @@ def _select(
 
 
 def _hold_out(train: Split, fraction: float) -> dict[str, Split]:
-    """Train and test by a hash of the row's number, so that a row stays on its side when rows are added."""
+    """Train and test by a hash of the row's number, so that a row stays on its side when rows are added; of a stream by
+    blocks, so that neither reads what the other holds.
+    """
+    if isinstance(train.numbers, Blocks):
+        kept, held_out = train.numbers.hold_out(fraction)
+        return {"train": Split("train", train.source, kept), "test": Split("test", train.source, held_out)}
     keys = np.array([hash_key("holdout", int(number)) % 2**32 for number in train.numbers]) / 2**32
     held = keys < fraction
     if held.all() or not held.any():

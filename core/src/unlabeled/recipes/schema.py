@@ -46,6 +46,7 @@ class SplitConfig(_Strict):
 
     source: str | list[str] | None = Field(default=None, description="default: `data.source`")
     split: str | None = Field(default=None, description="the source's own name of this split")
+    streaming: bool | None = Field(default=None, description="default: `data.streaming`")
     where: dict[str, Cell | list[Cell]] = Field(
         default_factory=dict, description="keep rows whose column has this value"
     )
@@ -59,6 +60,13 @@ class DataConfig(_Strict):
         default=None, description="files (parquet, csv, jsonl), a folder, a hub name, or sample:NAME"
     )
     options: dict[str, Any] = Field(default_factory=dict, description="Config of a source plugin (sample:NAME)")
+    streaming: bool = Field(
+        default=False, description="read files, a folder or a hub name forward through `datasets`, without loading them"
+    )
+    block_rows: Annotated[int, Field(gt=0)] = Field(
+        default=1024,
+        description="rows of a stream that a worker holds in memory and draws from; more mix better and cost memory",
+    )
     columns: dict[str, str | list[str]] = Field(
         default_factory=dict, description="encoder name -> column, or several columns whose cells form a list"
     )
