@@ -40,6 +40,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_video(root / "clips" / f"{number}.mp4", generator.integers(0, 256, (10, 64, 64, 3), dtype=np.uint8))
     texts = [f"a {NAMES[number % 4]} sat on mat number {number} and looked at the moon " * 5 for number in range(40)]
     pyarrow.parquet.write_table(pyarrow.table({"text": texts}), root / "corpus.parquet")
+    (root / "corpus").mkdir()
+    for number in range(4):
+        lines = "".join(json.dumps({"text": text}) + "\n" for text in texts[number * 10 : number * 10 + 10])
+        (root / "corpus" / f"train-{number}.jsonl").write_text(lines)
     columns = {"picture": pictures, "title": [text[:20] for text in texts], "keywords": [["animal", "mat"]] * 40}
     pyarrow.parquet.write_table(pyarrow.table(columns), root / "pairs.parquet")
     series = [json.dumps({"values": generator.normal(size=(30 + number, 2)).tolist()}) for number in range(40)]
@@ -56,8 +60,8 @@ def write_video(path: Path, frames: np.ndarray) -> None:
         container.mux(stream.encode())
 
 
-def test_the_readme_shows_every_modality() -> None:
-    assert len(TRAIN) == 6
+def test_the_readme_shows_every_modality_and_a_stream() -> None:
+    assert len(TRAIN) == 7
 
 
 @pytest.mark.parametrize("line", TRAIN)

@@ -36,7 +36,9 @@ def files(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         ids = range(first, first + rows)
         values = [generator.normal(size=3 if row in BAD else 32).tolist() for row in ids]
         if request.param == "jsonl":
-            text = "".join(json.dumps({"values": cell, "label": row % 5}) + "\n" for row, cell in zip(ids, values, strict=True))
+            text = "".join(
+                json.dumps({"values": cell, "label": row % 5}) + "\n" for row, cell in zip(ids, values, strict=True)
+            )
             (root / f"{number}.jsonl").write_text(text)
         else:
             table = pyarrow.table({"values": values, "label": [row % 5 for row in ids]})

@@ -65,3 +65,19 @@ def test_text_files_in_a_folder_are_read(tmp_path: Path) -> None:
     kept = [option for option in SMALL if option.startswith(("modalities", "data.workers"))]
     run = unlabeled.train("text-mlm", [*kept, *options], run=tmp_path / "run", quiet=True)
     assert evaluation(run)["metrics"]["loss"] > 0
+
+
+def test_a_stream_is_not_packed(tmp_path: Path) -> None:
+    lines = "".join(f'{{"text": "word{number % 7} and word{number % 5}"}}\n' for number in range(60))
+    for number in range(3):
+        (tmp_path / f"{number}.jsonl").write_text(lines)
+    files = ",".join(str(path) for path in sorted(tmp_path.glob("*.jsonl")))
+    kept = [option for option in SMALL if not option.startswith("data.options")]
+    stream = [*kept, f"data.source=[{files}]", "data.streaming=true", "training.steps=2", "training.warmup_steps=1"]
+    with pytest.raises(unlabeled.UnlabeledError) as error:
+        unlabeled.train("text-mlm", stream, run=tmp_path / "packed", quiet=True)
+    (problem,) = error.value.problems
+    assert problem.startswith("modalities.text.pack: samples cut from the whole column")
+    assert problem.endswith("set modalities.text.pack=false, or data.streaming=false")
+    run = unlabeled.train("text-mlm", [*stream, "modalities.text.pack=false"], run=tmp_path / "run", quiet=True)
+    assert evaluation(run)["data"]["samples"] == {"train": 162, "test": 18}
