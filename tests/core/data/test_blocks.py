@@ -25,7 +25,7 @@ def plain_blocks(parts: Sequence[int], block_rows: int) -> list[tuple[int, list[
 @settings(deadline=None, max_examples=100)
 @given(parts=PARTS, block_rows=st.integers(1, 40))
 def test_blocks_are_an_array_of_numbers(parts: list[int], block_rows: int) -> None:
-    blocks = Blocks.of(parts, block_rows)
+    blocks = Blocks.of(parts, block_rows, 3)
     numbers = list(range(sum(parts)))
     assert len(blocks) == len(numbers)
     assert list(blocks) == numbers
@@ -37,35 +37,51 @@ def test_blocks_are_an_array_of_numbers(parts: list[int], block_rows: int) -> No
     ]
 
 
-@settings(deadline=None, max_examples=100)
-@given(parts=PARTS, block_rows=st.integers(1, 40), seed=st.integers(0, 99), epoch=st.integers(0, 9))
-def test_an_epoch_is_every_row_once_and_block_by_block(
-    parts: list[int], block_rows: int, seed: int, epoch: int
+@settings(deadline=None, max_examples=150)
+@given(
+    parts=PARTS,
+    block_rows=st.integers(1, 40),
+    interleave=st.integers(1, 5),
+    seed=st.integers(0, 99),
+    epoch=st.integers(0, 9),
+)
+def test_an_epoch_is_every_row_once_and_reads_forward(
+    parts: list[int], block_rows: int, interleave: int, seed: int, epoch: int
 ) -> None:
-    order = Blocks.of(parts, block_rows).order(seed, epoch, np.arange(sum(parts))).tolist()
+    order = Blocks.of(parts, block_rows, interleave).order(seed, epoch, np.arange(sum(parts))).tolist()
     assert sorted(order) == list(range(sum(parts)))
-    met: list[int] = []
-    left = {number: set(rows) for number, (_, rows) in enumerate(plain_blocks(parts, block_rows))}
-    part_of = [part for part, _ in plain_blocks(parts, block_rows)]
-    block_of = {row: number for number, rows in left.items() for row in rows}
-    place = 0
-    while place < len(order):
-        number = block_of[order[place]]
-        taken = order[place : place + len(left[number])]
-        assert set(taken) == left[number], "a block is read to its end before the next"
-        met.append(number)
-        place += len(taken)
-    for part in set(part_of):
-        of_part = [number for number in met if part_of[number] == part]
-        assert of_part == sorted(of_part), "a part is read forward"
-    turns = [part_of[number] for number in met]
-    assert len([1 for one, next_ in zip(turns, turns[1:], strict=False) if one != next_]) == len(set(turns)) - 1
+    plain = plain_blocks(parts, block_rows)
+    block_of = {row: number for number, (_, rows) in enumerate(plain) for row in rows}
+    began: dict[int, int] = {}
+    ended: dict[int, int] = {}
+    for place, row in enumerate(order):
+        began.setdefault(block_of[row], place)
+        ended[block_of[row]] = place
+    for one in began:
+        of_same_part = [other for other in began if other > one and plain[other][0] == plain[one][0]]
+        assert all(began[other] > ended[one] for other in of_same_part), (
+            "a block is read to its end before the next of its part"
+        )
+    for place in range(len(order)):
+        open_parts = {plain[block][0] for block in began if began[block] <= place <= ended[block]}
+        assert len(open_parts) <= interleave
+
+
+def test_parts_of_a_group_end_together() -> None:
+    """Else the rest of the longest would be read alone."""
+    blocks = Blocks.of([1000, 100, 300, 50], 10, 4)
+    order = blocks.order(0, 0, np.arange(1450))
+    part_of = np.searchsorted([1000, 1100, 1400], order, side="right")
+    for part in range(4):
+        places = np.flatnonzero(part_of == part)
+        assert places[0] < 100, "all begin early"
+        assert places[-1] > 1000, "and end late"
 
 
 @settings(deadline=None, max_examples=60)
 @given(parts=PARTS, block_rows=st.integers(1, 40), attempt=st.integers(1, 16), epoch=st.integers(0, 3))
 def test_a_substitute_lies_in_the_same_block(parts: list[int], block_rows: int, attempt: int, epoch: int) -> None:
-    blocks = Blocks.of(parts, block_rows)
+    blocks = Blocks.of(parts, block_rows, 3)
     positions = np.arange(len(blocks))
     block_of = np.repeat(np.arange(len(blocks.rows)), blocks.rows)
     bad, substitute = blocks.order(7, epoch, positions), blocks.order(7, epoch, positions, attempt)
@@ -75,7 +91,7 @@ def test_a_substitute_lies_in_the_same_block(parts: list[int], block_rows: int, 
 
 
 def test_a_block_without_a_good_row_has_substitutes_elsewhere() -> None:
-    blocks = Blocks.of([1] * 50, 16)
+    blocks = Blocks.of([1] * 50, 16, 3)
     position = np.array([3])
     near = {int(blocks.order(0, 0, position, attempt)[0]) for attempt in range(17)}
     far = {int(blocks.order(0, 0, position, attempt)[0]) for attempt in range(17, 60)}
@@ -84,7 +100,7 @@ def test_a_block_without_a_good_row_has_substitutes_elsewhere() -> None:
 
 
 def test_epochs_and_seeds_differ_and_rows_do_not_lie_as_they_were() -> None:
-    blocks = Blocks.of([1000] * 20, 250)
+    blocks = Blocks.of([1000] * 20, 250, 1)
     positions = np.arange(20_000)
     order = blocks.order(0, 0, positions)
     for other in (blocks.order(0, 1, positions), blocks.order(1, 0, positions)):
@@ -96,7 +112,7 @@ def test_epochs_and_seeds_differ_and_rows_do_not_lie_as_they_were() -> None:
 
 
 def test_memory_grows_with_blocks_and_not_with_rows() -> None:
-    blocks = Blocks.of([10**12] * 5, 10**9)
+    blocks = Blocks.of([10**12] * 5, 10**9, 3)
     assert len(blocks) == 5 * 10**12
     rows = blocks.order(0, 3, np.arange(10**12 - 500, 10**12 + 500))
     assert len(set(rows.tolist())) == 1000
@@ -106,7 +122,7 @@ def test_memory_grows_with_blocks_and_not_with_rows() -> None:
 @settings(deadline=None, max_examples=100)
 @given(parts=PARTS.filter(lambda parts: sum(parts) > 1), block_rows=st.integers(1, 40), share=st.floats(0.01, 0.99))
 def test_what_is_held_out_is_exact_and_the_rest_is_whole(parts: list[int], block_rows: int, share: float) -> None:
-    kept, held = Blocks.of(parts, block_rows).hold_out(share)
+    kept, held = Blocks.of(parts, block_rows, 3).hold_out(share)
     total = sum(parts)
     assert len(held) == min(max(1, round(share * total)), total - 1)
     assert sorted([*kept, *held]) == list(range(total))
@@ -119,5 +135,5 @@ def test_what_is_held_out_is_exact_and_the_rest_is_whole(parts: list[int], block
 
 @pytest.mark.parametrize("block_rows", [1, 7, 1000])
 def test_what_is_held_out_lies_all_over_the_stream(block_rows: int) -> None:
-    _, held = Blocks.of([100] * 100, block_rows).hold_out(0.1)
+    _, held = Blocks.of([100] * 100, block_rows, 8).hold_out(0.1)
     assert len({number // 1000 for number in held}) >= 6, "whatever the size of a part"

@@ -59,7 +59,7 @@ def parquet(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 def open_stream(files: list[str], kind: str, block_rows: int = 5) -> Stream:
-    return Stream(StreamConfig(files=tuple(files), kind=kind, block_rows=block_rows), "train")
+    return Stream(StreamConfig(files=tuple(files), kind=kind, block_rows=block_rows, interleave=3), "train")
 
 
 @pytest.fixture(params=["jsonl", "parquet"])
@@ -100,7 +100,7 @@ def test_a_folder_has_the_splits_that_its_files_are_called_by(tmp_path: Path) ->
     (tmp_path / "train-0.jsonl").write_text(lines(0, 4))
     (tmp_path / "train-1.jsonl").write_text(lines(4, 4))
     (tmp_path / "test-0.jsonl").write_text(lines(8, 3))
-    config = StreamConfig(path=str(tmp_path))
+    config = StreamConfig(path=str(tmp_path), block_rows=5, interleave=3)
     assert set(Stream.splits(config)) == {"train", "test"}
     assert [Stream(config, "train").row(row, ["name"])["name"] for row in range(8)] == [
         f"row {row}" for row in range(8)
@@ -239,7 +239,7 @@ class _Endless:
 def test_peak_memory_does_not_grow_with_the_stream(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     endless = _Endless(number)
     monkeypatch.setattr(streams, "Shards", lambda *_: endless)
-    stream = Stream(StreamConfig(files=("endless",), block_rows=100), "train")
+    stream = Stream(StreamConfig(files=("endless",), block_rows=100, interleave=8), "train")
     order = stream.blocks.order(0, 0, np.arange(number))
     tracemalloc.start()
     for row in order[::50]:

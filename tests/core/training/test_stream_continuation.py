@@ -59,6 +59,7 @@ def recipe(rows_recipe: dict[str, Any], rows_table: Path, files: list[str]) -> d
         "source": files,
         "streaming": True,
         "block_rows": BLOCK,
+        "interleave": 2,
         "workers": 0,
         "splits": {"test": {"source": str(rows_table), "streaming": False}},
     }

@@ -28,16 +28,19 @@ class Blocks:
     """(blocks,) int64, each above 0."""
     parts: np.ndarray
     """(blocks,) int64, the part in which each block lies; ascending."""
-    _epochs: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, repr=False)
+    interleave: int
+    """Parts that are read side by side."""
+    _epochs: dict[tuple[int, int], tuple[np.ndarray, np.ndarray, np.ndarray]] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def of(cls, parts: Sequence[int], block_rows: int) -> "Blocks":
+    def of(cls, parts: Sequence[int], block_rows: int, interleave: int) -> "Blocks":
         """Every part, of `parts[i]` rows, cut into blocks of `block_rows`; the last of a part may be smaller."""
         sizes = np.asarray(parts, dtype=np.int64)
         counts = -(-sizes // block_rows)
         part = np.repeat(np.arange(len(sizes)), counts)
         within = (np.arange(len(part)) - (np.cumsum(counts) - counts)[part]) * block_rows
-        return cls((np.cumsum(sizes) - sizes)[part] + within, np.minimum(block_rows, sizes[part] - within), part)
+        starts = (np.cumsum(sizes) - sizes)[part] + within
+        return cls(starts, np.minimum(block_rows, sizes[part] - within), part, interleave)
 
     def __len__(self) -> int:
         return int(self._ends[-1]) if len(self._ends) else 0
@@ -56,27 +59,27 @@ class Blocks:
     def order(self, seed: int, epoch: int, positions: np.ndarray, attempt: int = 0) -> np.ndarray:
         """The rows (0..len-1) at `positions` of an epoch, int64; each epoch is a permutation of all rows.
 
-        Parts are permuted by (seed, epoch); the blocks of a part follow each other, as it is read forward; the rows of a
-        block are permuted by (seed, epoch, block). `attempt` above 0 is the substitute for a row that could not be decoded:
-        a row of the same block by key, so that nothing else is opened; after 16 that are bad too, any row.
+        Parts are permuted by (seed, epoch) and read forward, `interleave` of them side by side: a window is one block of
+        each, and its rows are permuted by (seed, epoch, window). `attempt` above 0 is the substitute for a row that could
+        not be decoded: a row of the same block by key, so that nothing else is opened; after 16 that are bad too, any row.
         """
         if attempt > _NEAR_ATTEMPTS:
             return any_row(positions, len(self), "substitute", seed, epoch, attempt)
-        sequence, ends = self._epoch(seed, epoch)
-        turn = np.searchsorted(ends, positions, side="right")
+        sequence, ends, windows = self._epoch(seed, epoch)
+        window = np.searchsorted(windows, positions, side="right")
+        mixed = np.empty(len(positions), dtype=np.int64)
+        for number in np.unique(window):
+            here = window == number
+            begin = int(windows[number - 1]) if number else 0
+            size = int(windows[number]) - begin
+            mixed[here] = begin + permutation(positions[here] - begin, size, "window", seed, epoch, number)
+        turn = np.searchsorted(ends, mixed, side="right")
         blocks = sequence[turn]
-        places = positions - (ends[turn] - self.rows[blocks])
-        found = np.empty(len(positions), dtype=np.int64)
-        for block in np.unique(blocks):
-            here = blocks == block
-            key = ("block", seed, epoch, int(self.starts[block]))
-            size = int(self.rows[block])
-            if attempt:
-                row = any_row(positions[here], size, *key, attempt)
-            else:
-                row = permutation(places[here], size, *key)
-            found[here] = self._begins[block] + row
-        return found
+        places = mixed - (ends[turn] - self.rows[blocks])
+        if attempt:
+            places = any_row(positions, self.rows[blocks], "substitute", seed, epoch, attempt)
+        rows: np.ndarray = self._begins[blocks] + places
+        return rows
 
     def hold_out(self, share: float) -> tuple["Blocks", "Blocks"]:
         """What remains, and `share` of the rows (at least 1): whole blocks by key, and the last rows of one more."""
@@ -97,17 +100,28 @@ class Blocks:
 
     def _with(self, starts: np.ndarray, rows: np.ndarray) -> "Blocks":
         there = rows > 0
-        return Blocks(starts[there], rows[there], self.parts[there])
+        return Blocks(starts[there], rows[there], self.parts[there], self.interleave)
 
-    def _epoch(self, seed: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        """Blocks in the order of an epoch, and the position after the last row of each; the last epoch asked for is kept."""
+    def _epoch(self, seed: int, epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Blocks in the order of an epoch, and the position after the last row of each block and of each window.
+
+        Windows of parts of unequal length: where the longest of a group has R blocks, block j of a part of n is in round
+        floor(j R / n), so that all parts of the group end together. The last epoch asked for is kept.
+        """
         known = self._epochs.get((seed, epoch))
         if known is None:
-            _, part = np.unique(self.parts, return_inverse=True)
-            number = int(part.max()) + 1
-            rank = permutation(np.arange(number), number, "parts", seed, epoch)
-            sequence = np.argsort(rank[part], kind="stable")
-            known = sequence, np.cumsum(self.rows[sequence])
+            _, first, part, counts = np.unique(self.parts, return_index=True, return_inverse=True, return_counts=True)
+            rank = permutation(np.arange(len(counts)), len(counts), "parts", seed, epoch)
+            group = rank * -(-len(counts) // self.interleave) // len(counts)
+            longest = np.zeros(int(group.max()) + 1, dtype=np.int64)
+            np.maximum.at(longest, group, counts)
+            within = np.arange(len(part)) - first[part]
+            turn = within * longest[group[part]] // counts[part]
+            sequence = np.lexsort((rank[part], turn, group[part]))
+            ends = np.cumsum(self.rows[sequence])
+            keys = np.stack([group[part], turn])[:, sequence]
+            last = np.append((keys[:, 1:] != keys[:, :-1]).any(axis=0), True)
+            known = sequence, ends, ends[last]
             self._epochs.clear()
             self._epochs[seed, epoch] = known
         return known

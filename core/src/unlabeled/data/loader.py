@@ -79,7 +79,10 @@ class _Steps:
         epoch, positions = step_positions(step, size, plan.batch_size, plan.drop_last)
         own = positions[share(len(positions), plan.process, plan.processes)]
         bad: list[BadRow] = []
-        examples = [self._example(step, epoch, int(position), bad, watch) for position in own]
+        rows = self.reader.order(plan.seed, epoch, own)
+        examples = [
+            self._example(step, epoch, int(position), int(row), bad, watch) for position, row in zip(own, rows, strict=True)
+        ]
         parts = [share(len(examples), part, plan.micro_batches) for part in range(plan.micro_batches)]
         micro = [
             MicroBatch(epoch, collate_views(examples[part], self.views, self.reader.modalities, plan.seed, epoch))
@@ -95,10 +98,11 @@ class _Steps:
         bad = [BadRow(step, epoch, number, reason) for number, reason in rejected]
         return StepBatches(step, epoch, micro, bad, len(self.reader.split))
 
-    def _example(self, step: int, epoch: int, position: int, bad: list[BadRow], watch: Watch) -> Example:
+    def _example(self, step: int, epoch: int, position: int, row: int, bad: list[BadRow], watch: Watch) -> Example:
         """The row at a position of the epoch, or the first substitute by key that can be decoded."""
         for attempt in range(_ATTEMPTS):
-            row = int(self.reader.order(self.plan.seed, epoch, np.array([position]), attempt)[0])
+            if attempt:
+                row = int(self.reader.order(self.plan.seed, epoch, np.array([position]), attempt)[0])
             try:
                 return self.reader.example(row, watch, step)
             except BadCell as error:

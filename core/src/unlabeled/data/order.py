@@ -42,11 +42,11 @@ def permutation(positions: np.ndarray, size: int, *key: object) -> np.ndarray:
     return values.astype(np.int64)
 
 
-def any_row(positions: np.ndarray, size: int, *key: object) -> np.ndarray:
-    """A row (0..size-1) for each of `positions`, int64, by hash: rows repeat."""
+def any_row(positions: np.ndarray, size: int | np.ndarray, *key: object) -> np.ndarray:
+    """A row (0..size-1, one size or one each) for each of `positions`, int64, by hash: rows repeat."""
     with np.errstate(over="ignore"):
         mixed = _mix(positions.astype(np.uint64), np.uint64(hash_key(*key) % 2**64))
-    return (mixed % np.uint64(size)).astype(np.int64)
+    return (mixed % np.asarray(size, dtype=np.uint64)).astype(np.int64)
 
 
 def _permute(values: np.ndarray, keys: list[np.uint64], half: int) -> np.ndarray:

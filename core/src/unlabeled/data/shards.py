@@ -21,13 +21,18 @@ _ENDS = 2**16
 """Bytes at each end of a file that its fingerprint covers; a parquet file's footer lies in the last."""
 
 
+_CHUNK = 2**20
+"""Bytes of a jsonl file that are parsed at a time; `datasets` would take ten times as many for each open file."""
+
+
 class StreamConfig(Config):
     """Where a stream lies, and how it is read."""
 
     files: tuple[str, ...] = ()
     kind: str | None = Field(default=None, description="how `datasets` calls the files: parquet, json or csv")
     path: str | None = Field(default=None, description="a folder, or a name on the datasets hub")
-    block_rows: int = 1024
+    block_rows: int
+    interleave: int
 
     @property
     def name(self) -> str:
@@ -118,10 +123,13 @@ class Shards:
         """The stream with these columns, or all; of parquet nothing else is read."""
         key = None if columns is None else tuple(columns)
         if key not in self._datasets:
-            builder = _build(self.config) if self._parquet else self._builder
+            builder = self._builder if key is None else _build(self.config)
             if self._parquet:
                 builder.config.batch_size = self.config.block_rows
                 builder.config.columns = None if key is None else list(key)
+            elif key is not None and type(builder).__name__ == "Json":
+                builder.config.chunksize = _CHUNK
+                builder.info.features = self.features
             dataset = builder.as_streaming_dataset(self.split)
             if not self._parquet and key is not None:
                 dataset = dataset.cast(self.features).select_columns(list(key))

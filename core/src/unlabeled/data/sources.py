@@ -175,24 +175,27 @@ def _file_type(path: Path) -> str | None:
     return next((kind for kind, suffixes in FILE_TYPES.items() if suffix in suffixes), None)
 
 
-def locate(source: str | list[str], *, streaming: bool, block_rows: int) -> tuple[type[Source] | str, dict[str, Any]]:
-    """The class of source that reads this, and its options; `sample:NAME` gives NAME, to be found among plugins."""
+def locate(source: str | list[str], *, stream: Mapping[str, Any] | None) -> tuple[type[Source] | str, dict[str, Any]]:
+    """The class of source that reads this, and its options; `sample:NAME` gives NAME, to be found among plugins.
+
+    stream: how it is to be streamed, or None where it is not.
+    """
     names = [source] if isinstance(source, str) else source
     if len(names) == 1 and names[0].startswith("sample:"):
-        if streaming:
+        if stream is not None:
             raise UnlabeledError(f"data.streaming: {names[0]} is made, not streamed; remove data.streaming")
         return names[0].removeprefix("sample:"), {}
     if len(names) == 1 and Path(names[0]).is_dir():
         path = os.path.abspath(names[0])
-        return (Stream, {"path": path, "block_rows": block_rows}) if streaming else (Folder, {"path": path})
+        return (Folder, {"path": path}) if stream is None else (Stream, {"path": path, **stream})
     suffixes = {_suffix(name) for name in names}
     if len(suffixes) == 1 and suffixes <= set(TABLES):
         files = tuple(os.path.abspath(name) for name in names)
-        if streaming:
-            return Stream, {"files": files, "kind": TABLES[suffixes.pop()], "block_rows": block_rows}
-        return Table, {"files": files}
+        if stream is None:
+            return Table, {"files": files}
+        return Stream, {"files": files, "kind": TABLES[suffixes.pop()], **stream}
     if len(names) == 1 and not names[0].startswith((".", "/", "~")) and not Path(names[0]).suffix:
-        return (Stream, {"path": names[0], "block_rows": block_rows}) if streaming else (Table, {"hub": names[0]})
+        return (Table, {"hub": names[0]}) if stream is None else (Stream, {"path": names[0], **stream})
     kinds = ", ".join(TABLES)
     raise UnlabeledError(
         f"data.source: {', '.join(names)} is no folder and no table ({kinds}); check the path, or use sample:world"

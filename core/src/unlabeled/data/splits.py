@@ -178,7 +178,8 @@ def _source_type(
     location: str | list[str], own: SplitConfig, config: DataConfig, registry: Registry
 ) -> tuple[type[Source], dict[str, Any]]:
     streaming = config.streaming if own.streaming is None else own.streaming
-    found, options = locate(location, streaming=streaming, block_rows=config.block_rows)
+    stream = {"block_rows": config.block_rows, "interleave": config.interleave} if streaming else None
+    found, options = locate(location, stream=stream)
     if not isinstance(found, str):
         if config.options:
             raise UnlabeledError(f"data.options: only a sample: source has options; remove {', '.join(config.options)}")

@@ -15,15 +15,15 @@ from unlabeled.data.shards import Shards, StreamConfig, split_names
 from unlabeled.errors import UnlabeledError
 from unlabeled.interfaces.source import Row, Source
 
-_OPEN = 2
-"""Parts that a process holds open, a block of each in memory: the one it reads, and one more for a substitute."""
+_MORE_OPEN = 2
+"""Parts held open beside those of a window, for a substitute from elsewhere and for other columns."""
 
 
 class Stream(Source):
     """Rows of an IterableDataset of `datasets`, numbered shard by shard.
 
-    A row is found by reading its part forward, block by block; a process keeps two parts open with one block each. Reading
-    in the order of `Blocks.order` never goes back.
+    A row is found by reading its part forward, block by block; a process keeps a few parts open, with one block of each.
+    Reading in the order of `Blocks.order` never goes back.
     """
 
     Config = StreamConfig
@@ -55,7 +55,7 @@ class Stream(Source):
     @property
     def blocks(self) -> Blocks:
         """Every row, in the blocks in which they are read."""
-        return Blocks.of(self._rows.tolist(), self.config.block_rows)
+        return Blocks.of(self._rows.tolist(), self.config.block_rows, self.config.interleave)
 
     def row(self, index: int, columns: Sequence[str]) -> Row:
         part = int(np.searchsorted(self._starts, index, side="right")) - 1
@@ -78,7 +78,7 @@ class Stream(Source):
             shard, number = self._places[part]
             cursor = _Cursor(self._shards.read(shard, number, columns), self._shards.name(shard))
         self._cursors[columns, part] = cursor
-        while len(self._cursors) > _OPEN:
+        while len(self._cursors) > self.config.interleave + _MORE_OPEN:
             self._cursors.popitem(last=False)
         return cursor
 

@@ -63,9 +63,13 @@ class DataConfig(_Strict):
     streaming: bool = Field(
         default=False, description="read files, a folder or a hub name forward through `datasets`, without loading them"
     )
+    interleave: Annotated[int, Field(gt=0)] = Field(
+        default=8,
+        description="parts of a stream (row groups, files) that are read side by side, so that batches mix them",
+    )
     block_rows: Annotated[int, Field(gt=0)] = Field(
-        default=1024,
-        description="rows of a stream that a worker holds in memory and draws from; more mix better and cost memory",
+        default=256,
+        description="rows of each part that a worker holds in memory: a batch draws from interleave * block_rows rows",
     )
     columns: dict[str, str | list[str]] = Field(
         default_factory=dict, description="encoder name -> column, or several columns whose cells form a list"
