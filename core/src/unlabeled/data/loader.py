@@ -81,7 +81,8 @@ class _Steps:
         bad: list[BadRow] = []
         rows = self.reader.order(plan.seed, epoch, own)
         examples = [
-            self._example(step, epoch, int(position), int(row), bad, watch) for position, row in zip(own, rows, strict=True)
+            self._example(step, epoch, int(position), int(row), bad, watch)
+            for position, row in zip(own, rows, strict=True)
         ]
         parts = [share(len(examples), part, plan.micro_batches) for part in range(plan.micro_batches)]
         micro = [
