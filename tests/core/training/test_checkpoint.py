@@ -289,31 +289,32 @@ def test_what_a_kill_left_is_cleaned_and_nothing_else(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"step-00000001", "mine", ".hidden"}
 
 
-def test_optimizer_goes_on_exactly(tmp_path: Path) -> None:
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_optimizer_goes_on_exactly(tmp_path: Path, layout: torch.memory_format) -> None:
     def build() -> tuple[nn.Module, torch.optim.Optimizer]:
-        model = nn.Linear(4, 2)
-        with torch.no_grad():
-            for parameter in model.parameters():
-                parameter.fill_(0.5)
-        return model, torch.optim.AdamW(model.parameters(), lr=0.1)
+        torch.manual_seed(0)
+        model = nn.Conv2d(4, 3, 3).to(memory_format=layout)
+        return model, torch.optim.AdamW(model.parameters(), lr=0.1, fused=True)
 
-    def step(model: nn.Module, optimizer: torch.optim.Optimizer, value: float) -> None:
+    def step(model: nn.Module, optimizer: torch.optim.Optimizer, number: int) -> None:
         optimizer.zero_grad()
-        model(torch.full((1, 4), value)).square().sum().backward()
+        values = torch.randn(2, 4, 5, 5, generator=torch.Generator().manual_seed(number))
+        model(values.to(memory_format=layout)).square().sum().backward()
         optimizer.step()
 
     whole, whole_optimizer = build()
-    for value in (1.0, 2.0, 3.0):
-        step(whole, whole_optimizer, value)
+    for number in (1, 2, 3):
+        step(whole, whole_optimizer, number)
     first, first_optimizer = build()
-    step(first, first_optimizer, 1.0)
+    step(first, first_optimizer, 1)
     state = {MODEL: first.state_dict(), OPTIMIZER: optimizer_state(first_optimizer, first)}
-    write_checkpoint(tmp_path, Checkpoint(state, {"step": 1}))
+    contiguous = {file: {name: value.contiguous() for name, value in named.items()} for file, named in state.items()}
+    write_checkpoint(tmp_path, Checkpoint(contiguous, {"step": 1}))
     second, second_optimizer = build()
     module.restore_module(second, newest(tmp_path))
     restore_optimizer(second_optimizer, second, newest(tmp_path))
-    for value in (2.0, 3.0):
-        step(second, second_optimizer, value)
+    for number in (2, 3):
+        step(second, second_optimizer, number)
     for name, value in whole.state_dict().items():
         assert torch.equal(value, second.state_dict()[name])
 

@@ -99,7 +99,7 @@ def test_another_recipe_in_the_same_folder_is_an_error(tmp_path: Path, rows_reci
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["quickstart", "text-mlm", "audio-wav2vec2"])
+@pytest.mark.parametrize("name", ["quickstart", "text-mlm", "audio-wav2vec2", "image-simclr"])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_kills_change_no_shipped_recipe(tmp_path: Path, rows_plugin: Path, name: str, seed: int) -> None:
     small = [

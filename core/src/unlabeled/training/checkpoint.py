@@ -182,9 +182,12 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, module: nn.Module, found
         name, _, key = full.rpartition("/")
         if name not in parameters or (value.ndim and value.shape != parameters[name].shape):
             raise _of_another(found.path / OPTIMIZER, f"{full} {tuple(value.shape)}")
-        # AdamW keeps its step count on the CPU.
-        place = value if key == "step" else value.to(parameters[name].device)
-        optimizer.state[parameters[name]][key] = place.clone()
+        if value.ndim == 0:
+            place = value.to(parameters[name].device)  # where fused optimizers keep their step count
+        else:
+            # In the parameter's own memory layout: fused kernels pair elements by their place in memory.
+            place = torch.empty_like(parameters[name], dtype=value.dtype, requires_grad=False).copy_(value)
+        optimizer.state[parameters[name]][key] = place
 
 
 def _of_another(file: Path, reason: object) -> UnlabeledError:
