@@ -1,5 +1,9 @@
 """The only communication of the platform: sums and gathers over processes, identity on one."""
 
+import json
+import os
+from typing import Any
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
@@ -55,6 +59,25 @@ def gather_rows(value: Tensor, rows: list[int]) -> Tensor:
     parts = [torch.empty_like(padded) for _ in rows]
     dist.all_gather(parts, padded)
     return torch.cat([part[:count] for part, count in zip(parts, rows, strict=True)])
+
+
+def share(value: Any) -> list[Any]:
+    """What each process gave, in order; anything that JSON can hold."""
+    if process_count() == 1:
+        return [json.loads(json.dumps(value))]
+    device = torch.device("cuda", torch.cuda.current_device()) if dist.get_backend() == "nccl" else torch.device("cpu")
+    # Bytes, as torch's own gathering of objects pickles them.
+    text = torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8).to(device)
+    lengths = torch.zeros(process_count(), dtype=torch.int64, device=device)
+    lengths[process_index()] = len(text)
+    rows: list[int] = total(lengths).tolist()
+    parts = gather_rows(text, rows).cpu().split(rows)
+    return [json.loads(bytes(part.tolist())) for part in parts]
+
+
+def first_of_node() -> bool:
+    """Whether this is the first process of its machine."""
+    return process_index() == 0 or os.environ.get("LOCAL_RANK", "0") == "0"
 
 
 def wait_for_all() -> None:
