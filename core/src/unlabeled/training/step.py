@@ -40,16 +40,20 @@ class StepEngine:
     learner: Learner
     weights: Mapping[str, float]
     no_sync: Callable[[], AbstractContextManager[None]] = nullcontext
+    autocast: Callable[[], AbstractContextManager[object]] = nullcontext
 
     @property
     def coupled(self) -> bool:
         """Whether some objective's loss needs the whole batch."""
         return any(objective.coupled for _, objective in self.learner.named())
 
-    def gradients(self, parts: Sequence[Views], context: Context, rows: Sequence[int]) -> StepResult:
-        """Add the gradient of the step to every parameter's `.grad`.
+    def gradients(
+        self, parts: Sequence[Views], context: Context, rows: Sequence[int], *, scale: float = 1.0
+    ) -> StepResult:
+        """Put the gradient of the step into every parameter's `.grad`, which was None.
 
-        parts: the views of each micro-batch; rows: the rows of each process, in order; `context.ids`: ids of all rows.
+        parts: the views of each micro-batch; rows: the rows of each process, in order; `context.ids`: ids of all rows; scale:
+        what gradients are multiplied by while they pass through the network, and divided by at its end.
         """
         counts = self._counts(parts, context)
         groups = [list(enumerate(parts))] if self.coupled else [[part] for part in enumerate(parts)]
@@ -60,7 +64,8 @@ class StepEngine:
             outputs, sizes = self._represent_group(group, context, sync=last)
             leaves = _leaves(outputs[0] if len(outputs) == 1 else _join(outputs, self.learner))
             gradients = self._loss_gradients(leaves, counts, context, rows, result, head_gradients)
-            self._backward_group(group, outputs, sizes, gradients, context, sync=last)
+            self._backward_group(group, outputs, sizes, gradients, context, scale, sync=last)
+        _divide_gradients(self.learner, scale)
         _add_head_gradients(head_gradients, self.learner)
         return _summed(result, counts, sum(rows))
 
@@ -91,7 +96,8 @@ class StepEngine:
         # Dropout belongs to (seed, step, process, micro-batch), so a second pass repeats it.
         torch.manual_seed(hash_key(context.seed, context.step, process_index(), micro) % 2**63)
         fresh = replace(context, encoders=dict(self.learner.encoders.items()), cache={})  # type: ignore[arg-type]
-        outputs: Outputs = self.model(views, fresh)
+        with self.autocast():
+            outputs: Outputs = self.model(views, fresh)
         return outputs
 
     def _represent_group(
@@ -144,6 +150,7 @@ class StepEngine:
         sizes: Sequence[Mapping[str, int]],
         gradients: Outputs,
         context: Context,
+        scale: float,
         *,
         sync: bool,
     ) -> None:
@@ -163,7 +170,7 @@ class StepEngine:
                         else:
                             gradient = gradient[starts[name] : starts[name] + size[name]]
                         tensors.append(value)
-                        upstream.append(gradient.to(value.dtype))
+                        upstream.append((gradient * scale).to(value.dtype))
                     starts[name] += size[name]
                 torch.autograd.backward(tensors, upstream)
 
@@ -228,6 +235,14 @@ def _leaf_gradients(
         key: torch.zeros_like(leaves[key]) if gradient is None else gradient
         for key, gradient in zip(names, sums[: len(names)], strict=True)
     }
+
+
+def _divide_gradients(learner: Learner, scale: float) -> None:
+    """Before those of `head` are added, which never were in half precision."""
+    if scale != 1.0:
+        for parameter in learner.parameters():
+            if parameter.grad is not None:
+                parameter.grad.div_(scale)
 
 
 def _add_head_gradients(gradients: Mapping[nn.Parameter, Tensor], learner: Learner) -> None:

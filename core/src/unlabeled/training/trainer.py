@@ -17,6 +17,7 @@ from unlabeled.data.order import step_positions, steps_per_epoch
 from unlabeled.errors import UnlabeledError
 from unlabeled.interfaces.objective import Context
 from unlabeled.recipes.resolve import ResolvedRecipe
+from unlabeled.training.agreement import agree
 from unlabeled.training.checkpoint import (
     Checkpoint,
     find_problem,
@@ -32,6 +33,7 @@ from unlabeled.training.learner import Learner
 from unlabeled.training.monitors import find_collapse, monitor_features
 from unlabeled.training.normalization import settle
 from unlabeled.training.optimizers import build_optimizer, parameter_groups, set_learning_rate
+from unlabeled.training.precision import LossScale, autocast
 from unlabeled.training.progress import TrainingProgress
 from unlabeled.training.record import Record
 from unlabeled.training.schedule import schedule_factor
@@ -78,7 +80,7 @@ def start_accelerator(recipe: ResolvedRecipe) -> Accelerator:
     AcceleratorState._reset_state()
     ddp = DistributedDataParallelKwargs(broadcast_buffers=False, find_unused_parameters=True)
     return Accelerator(
-        mixed_precision="bf16" if training.precision == "bfloat16" else "no",
+        mixed_precision="no",  # the step engine casts, so that losses stay outside
         cpu=training.device == "cpu" or not torch.cuda.is_available(),
         kwargs_handlers=[ddp],
     )
@@ -109,11 +111,18 @@ class Trainer:
             process_count(),
         )
         self._check_shares()
-        self.state = _State()
+        self.state, self.scale = _State(), LossScale.of(self.config.precision)
         self.restored_from = self._restore()
+        agree({"the checkpoints": {"the newest": self.restored_from or "none"}})
         self.model = accelerator.prepare_model(self.learner)
         weights = {entry.name: entry.weight for entry in setup.recipe.objectives}
-        self.engine = StepEngine(self.model, self.learner, weights, lambda: accelerator.no_sync(self.model))
+        self.engine = StepEngine(
+            self.model,
+            self.learner,
+            weights,
+            lambda: accelerator.no_sync(self.model),
+            lambda: autocast(self.config.precision, accelerator.device),
+        )
         self.progress = TrainingProgress(
             self.facts.steps, self.state.step, self.config.batch_size, quiet=quiet or not self.main
         )
@@ -166,7 +175,7 @@ class Trainer:
         self._survey(batches)
         ids = gather_rows(torch.cat([micro.ids for micro in batches.micro_batches]).to(device), rows)
         context = Context(step, self.facts.steps, batches.epoch, self.config.seed, ids=ids)
-        result = self.engine.gradients(parts, context, rows)
+        result = self.engine.gradients(parts, context, rows, scale=self.scale.value)
         self._drop_frozen(context)
         norm = self._gradient_norm()
         rate = set_learning_rate(
@@ -179,9 +188,11 @@ class Trainer:
         settle(self.learner, taken=taken)
         if taken:
             self._after_step(result, context)
-        self._count(taken, result)
+        self._count(taken, result, norm)
         metrics = {"step": self.state.step, "loss": result.loss, "learning_rate": rate, "gradient_norm": norm}
         metrics |= result.terms | result.monitors
+        if self.scale.dynamic:
+            metrics["loss_scale"] = self.scale.value
         if taken and self.main and self.state.step % self.config.log_every == 0:
             metrics |= monitor_features(result.gathered)
         return metrics
@@ -213,11 +224,18 @@ class Trainer:
                     context,
                 )
 
-    def _count(self, taken: bool, result: StepResult) -> None:
+    def _count(self, taken: bool, result: StepResult, norm: float) -> None:
         state = self.state
         state.step += 1
         if taken:
             state.bad_steps_in_a_row = 0
+            self.scale.count()
+            return
+        if self.scale.overflows(result.loss, norm):
+            self.progress.say(
+                f"step {state.step}: a gradient overflows float16; the step was skipped, gradients are now scaled by "
+                f"{self.scale.value:g}"
+            )
             return
         state.bad_steps += 1
         state.bad_steps_in_a_row += 1
@@ -267,6 +285,7 @@ class Trainer:
             checkpoint = Checkpoint(
                 self.learner.state_dict(), optimizer_state(self.optimizer, self.learner), asdict(self.state)
             )
+            checkpoint.trainer["loss_scale"] = asdict(self.scale)
             path = save_checkpoint(self.run.checkpoints, self.state.step, checkpoint, self.config.keep_checkpoints)
             self._hook("checkpoint_written", run=self.run.folder, step=self.state.step, checkpoint=path)
         wait_for_all()
@@ -280,6 +299,7 @@ class Trainer:
                 checkpoint = load_checkpoint(path)
                 self.learner.load_state_dict(checkpoint.model)
                 restore_optimizer(self.optimizer, self.learner, checkpoint.optimizer)
+                self.scale = LossScale(**checkpoint.trainer.pop("loss_scale"))
                 self.state = _State(**checkpoint.trainer)
                 wait_for_all()
                 if self.main:
