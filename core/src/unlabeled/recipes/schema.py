@@ -102,6 +102,10 @@ class TrainingConfig(_Strict):
         default="float32",
         description="bfloat16 and float16: autocast, weights stay float32; float16 scales gradients, as far as none overflows",
     )
+    compile: bool = Field(default=False, description="compile each repeated layer of the encoders, by torch.compile")
+    gradient_checkpointing: bool = Field(
+        default=False, description="recompute the encoders' layers in the backward pass: less memory, more time"
+    )
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Annotated[int, Field(gt=0)] | None = Field(default=None, description="CPU threads of each process")
     seed: int = 0

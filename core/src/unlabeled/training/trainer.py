@@ -29,6 +29,7 @@ from unlabeled.training.checkpoint import (
 )
 from unlabeled.training.distributed import gather_rows, process_count, process_index, total, wait_for_all
 from unlabeled.training.embedding import survey_features
+from unlabeled.training.layers import checkpoint_layers, compile_layers
 from unlabeled.training.learner import Learner
 from unlabeled.training.monitors import find_collapse, monitor_features
 from unlabeled.training.normalization import settle
@@ -114,6 +115,10 @@ class Trainer:
         self.state, self.scale = _State(), LossScale.of(self.config.precision)
         self.restored_from = self._restore()
         agree({"the checkpoints": {"the newest": self.restored_from or "none"}})
+        if self.config.gradient_checkpointing:
+            checkpoint_layers(self.learner)
+        if self.config.compile:
+            compile_layers(self.learner, accelerator.device)
         self.model = accelerator.prepare_model(self.learner)
         weights = {entry.name: entry.weight for entry in setup.recipe.objectives}
         self.engine = StepEngine(
