@@ -105,3 +105,26 @@ def test_optimizer_goes_on_exactly() -> None:
 def test_manifest_lists_every_file(tmp_path: Path) -> None:
     path = save_checkpoint(tmp_path, 1, checkpoint(), keep=2)
     assert set(json.loads((path / "manifest.json").read_text())["files"]) == set(FILES)
+
+
+def test_optimizer_state_of_channels_last_weights_is_put_back_in_their_order() -> None:
+    values = torch.randn(4, 3, 2, 2, generator=torch.Generator().manual_seed(0)).to(memory_format=torch.channels_last)
+
+    def step(module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        module.weight.grad = values.square()
+        optimizer.step()
+
+    def build() -> tuple[nn.Module, torch.optim.Optimizer]:
+        module = nn.Module()
+        module.weight = nn.Parameter(values.clone())
+        return module, torch.optim.AdamW(module.parameters(), lr=0.1, fused=True)
+
+    whole, optimizer = build()
+    step(whole, optimizer)
+    state = {name: value.contiguous() for name, value in optimizer_state(optimizer, whole).items()}
+    again, restored = build()
+    again.load_state_dict(whole.state_dict())
+    restore_optimizer(restored, again, state)
+    step(whole, optimizer)
+    step(again, restored)
+    assert again.weight.equal(whole.weight)

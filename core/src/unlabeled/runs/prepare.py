@@ -7,6 +7,7 @@ from unlabeled.runs.run import Run, binding
 from unlabeled.training.agreement import agree, together
 from unlabeled.training.distributed import first_of_node, process_index
 from unlabeled.training.setup import Data, Setup, check_evaluation, fit_modalities, open_data
+from unlabeled.training.sharding import sharding_plan
 from unlabeled_registry.registry import Registry
 
 
@@ -18,7 +19,7 @@ def prepare(recipe: ResolvedRecipe, registry: Registry, run: Run) -> Setup:
     data = together(lambda: _open(recipe, registry))
     lock = make_lock(recipe, registry, data)
     facts = {f"the {name}": lock[name] for name in ("plugins", "libraries", "data")}
-    agree({"the recipes": binding(recipe.dump()), **facts})
+    agree({"the recipes": binding(recipe.dump()), **facts, "the launches": {"FSDP2": sharding_plan() is not None}})
     first = process_index() == 0
 
     def begin() -> Setup | None:

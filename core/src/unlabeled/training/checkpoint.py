@@ -15,6 +15,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from unlabeled.errors import UnlabeledError
+from unlabeled.training.distributed import process_index
+from unlabeled.training.sharding import join_parts, like
 
 _NAME = re.compile(r"step-(\d{8,})")
 MANIFEST = "manifest.json"
@@ -27,6 +29,25 @@ class Checkpoint:
     model: dict[str, Tensor]
     optimizer: dict[str, Tensor]
     trainer: dict[str, Any]
+    """What the trainer counts; where tensors are sharded, `shards` has their whole shapes, and the tensors are one part."""
+
+
+def write_part(folder: Path, step: int, checkpoint: Checkpoint) -> None:
+    """Write the part of this process, where it is another than the first, to where `save_checkpoint` takes it from."""
+    parts, rank = _parts(folder, step), process_index()
+    if rank == 0 or "shards" not in checkpoint.trainer:
+        return
+    try:
+        parts.mkdir(parents=True, exist_ok=True)
+        for stem, tensors in (("model", checkpoint.model), ("optimizer", checkpoint.optimizer)):
+            path = parts / f"{stem}-{rank}.safetensors"
+            save_file(_plain(tensors), path)
+            _flush(path)
+    except OSError as error:
+        raise UnlabeledError(
+            f"{parts}: the checkpoint of step {step} cannot be written ({error.strerror or error}); free or unlock the disk "
+            "and start again, the previous checkpoint is intact"
+        ) from None
 
 
 def checkpoint_name(step: int) -> str:
@@ -47,6 +68,9 @@ def save_checkpoint(folder: Path, step: int, checkpoint: Checkpoint, keep: int) 
         partial.mkdir()
         save_file(_plain(checkpoint.model), partial / "model.safetensors")
         save_file(_plain(checkpoint.optimizer), partial / "optimizer.safetensors")
+        for part in range(1, _parts_of(checkpoint.trainer)):
+            for stem in ("model", "optimizer"):
+                (_parts(folder, step) / f"{stem}-{part}.safetensors").rename(partial / f"{stem}-{part}.safetensors")
         (partial / "trainer.json").write_text(json.dumps(checkpoint.trainer, indent=1))
         hashes = {path.name: _hash(path) for path in sorted(partial.iterdir())}
         (partial / MANIFEST).write_text(json.dumps({"files": hashes}, indent=1))
@@ -63,6 +87,8 @@ def save_checkpoint(folder: Path, step: int, checkpoint: Checkpoint, keep: int) 
             f"{final}: the checkpoint cannot be written ({error.strerror or error}); free or unlock the disk and start again, "
             "the previous checkpoint is intact"
         ) from None
+    for left in folder.glob(".step-*.parts"):
+        shutil.rmtree(left)
     for old in list_checkpoints(folder)[:-keep]:
         shutil.rmtree(old)
     return final
@@ -91,11 +117,24 @@ def find_problem(path: Path) -> str | None:
 
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint that `find_problem` found sound."""
-    return Checkpoint(
-        load_file(path / "model.safetensors"),
-        load_file(path / "optimizer.safetensors"),
-        json.loads((path / "trainer.json").read_text()),
-    )
+    trainer = json.loads((path / "trainer.json").read_text())
+    shapes = trainer.pop("shards", None)
+    if shapes is None:
+        return Checkpoint(load_file(path / "model.safetensors"), load_file(path / "optimizer.safetensors"), trainer)
+    return Checkpoint(_join(path, "model", shapes), _join(path, "optimizer", shapes), trainer)
+
+
+def _join(path: Path, stem: str, shards: Mapping[str, Any]) -> dict[str, Tensor]:
+    files = [f"{stem}.safetensors", *(f"{stem}-{part}.safetensors" for part in range(1, shards["parts"]))]
+    return join_parts([load_file(path / file) for file in files], shards[stem])
+
+
+def _parts(folder: Path, step: int) -> Path:
+    return folder / f".{checkpoint_name(step)}.parts"
+
+
+def _parts_of(trainer: Mapping[str, Any]) -> int:
+    return int(trainer.get("shards", {}).get("parts", 1))
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer, module: nn.Module) -> dict[str, Tensor]:
@@ -113,9 +152,12 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, module: nn.Module, state
     for full, value in state.items():
         name, _, key = full.rpartition("/")
         parameter = parameters[name]
-        # AdamW keeps its step count on the CPU.
-        place = value if key == "step" else value.to(parameter.device)
-        optimizer.state[parameter][key] = place.clone()
+        if key == "step":  # which AdamW keeps on the CPU
+            optimizer.state[parameter][key] = value.clone()
+        else:
+            # In the order in which the parameter lies in memory, as fused optimizers read both alike: channels-last weights.
+            place = torch.empty_like(parameter, dtype=value.dtype)
+            optimizer.state[parameter][key] = place.copy_(like(value.to(parameter.device), parameter)).detach()
 
 
 def _plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

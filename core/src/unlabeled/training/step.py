@@ -17,6 +17,7 @@ from unlabeled.interfaces.draws import hash_key
 from unlabeled.interfaces.objective import Context, Objective
 from unlabeled.training.distributed import gather_rows, process_count, process_index, total
 from unlabeled.training.learner import Learner, Views
+from unlabeled.training.sharding import like
 
 Outputs = dict[str, dict[str, Tensor]]
 
@@ -58,7 +59,7 @@ class StepEngine:
         counts = self._counts(parts, context)
         groups = [list(enumerate(parts))] if self.coupled else [[part] for part in enumerate(parts)]
         result = StepResult()
-        head_gradients: dict[nn.Parameter, Tensor] = {}
+        head_gradients: dict[str, Tensor] = {}
         for group in groups:
             last = group is groups[-1]
             outputs, sizes = self._represent_group(group, context, sync=last)
@@ -118,7 +119,7 @@ class StepEngine:
         context: Context,
         rows: Sequence[int],
         result: StepResult,
-        head_gradients: dict[nn.Parameter, Tensor],
+        head_gradients: dict[str, Tensor],
     ) -> Outputs:
         """The gradient of the whole loss, times the number of processes, at each leaf."""
         gradients: Outputs = {}
@@ -137,7 +138,7 @@ class StepEngine:
             )
             assert isinstance(scaled, Tensor)
             gradients[name] = _leaf_gradients(
-                scaled * process_count(), leaves[name], heads, everyone, start, objective, head_gradients
+                scaled * process_count(), leaves[name], heads, everyone, start, name, objective, head_gradients
             )
             _collect(result, name, loss.sums, loss.statistics, loss.monitors, own_rows, everyone)
             result.loss += float(scaled.detach())
@@ -204,13 +205,16 @@ def _leaf_gradients(
     heads: Mapping[str, Tensor],
     everyone: Mapping[str, Tensor],
     start: int,
+    name: str,
     objective: Objective,
-    head_gradients: dict[nn.Parameter, Tensor],
+    head_gradients: dict[str, Tensor],
 ) -> dict[str, Tensor]:
-    """Gradients at the leaves; those of parameters used in `head` are added to `head_gradients`."""
+    """Gradients at the leaves; those of parameters used in `head` are added to `head_gradients`, by name: while they are
+    whole they are others than when they are sharded.
+    """
     names = [key for key, leaf in leaves.items() if leaf.requires_grad]
-    own_parameters = [parameter for parameter in objective.parameters() if parameter.requires_grad]
-    targets: list[Tensor] = [*(leaves[key] for key in names), *own_parameters]
+    own_parameters = {key: value for key, value in objective.named_parameters() if value.requires_grad}
+    targets: list[Tensor] = [*(leaves[key] for key in names), *own_parameters.values()]
     wanted = [*everyone.values(), *targets]
     found: Sequence[Tensor | None] = [None] * len(wanted)
     if scaled.requires_grad:
@@ -227,10 +231,11 @@ def _leaf_gradients(
             [head for head, _ in through], targets, [part for _, part in through], allow_unused=True
         )
         sums = [b if a is None else a if b is None else a + b for a, b in zip(sums, more, strict=True)]
-    for parameter, gradient in zip(own_parameters, sums[len(names) :], strict=True):
+    for key, gradient in zip(own_parameters, sums[len(names) :], strict=True):
         if gradient is not None:
-            known = head_gradients.get(parameter)
-            head_gradients[parameter] = gradient if known is None else known + gradient
+            full = f"objectives.{name}.{key}"
+            known = head_gradients.get(full)
+            head_gradients[full] = gradient if known is None else known + gradient
     return {
         key: torch.zeros_like(leaves[key]) if gradient is None else gradient
         for key, gradient in zip(names, sums[: len(names)], strict=True)
@@ -245,11 +250,11 @@ def _divide_gradients(learner: Learner, scale: float) -> None:
                 parameter.grad.div_(scale)
 
 
-def _add_head_gradients(gradients: Mapping[nn.Parameter, Tensor], learner: Learner) -> None:
+def _add_head_gradients(gradients: Mapping[str, Tensor], learner: Learner) -> None:
     """Average over processes, as DDP does for the rest, and add; DDP itself saw these parameters as unused."""
-    for parameter in learner.parameters():
-        if parameter in gradients:
-            mean = total(gradients[parameter]) / process_count()
+    for name, parameter in learner.named_parameters():
+        if name in gradients:
+            mean = like(total(gradients[name]) / process_count(), parameter)
             parameter.grad = mean if parameter.grad is None else parameter.grad + mean
 
 

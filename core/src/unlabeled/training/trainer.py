@@ -17,7 +17,7 @@ from unlabeled.data.order import step_positions, steps_per_epoch
 from unlabeled.errors import UnlabeledError
 from unlabeled.interfaces.objective import Context
 from unlabeled.recipes.resolve import ResolvedRecipe
-from unlabeled.training.agreement import agree
+from unlabeled.training.agreement import agree, together
 from unlabeled.training.checkpoint import (
     Checkpoint,
     find_problem,
@@ -26,6 +26,7 @@ from unlabeled.training.checkpoint import (
     optimizer_state,
     restore_optimizer,
     save_checkpoint,
+    write_part,
 )
 from unlabeled.training.distributed import gather_rows, process_count, process_index, total, wait_for_all
 from unlabeled.training.embedding import survey_features
@@ -39,6 +40,16 @@ from unlabeled.training.progress import TrainingProgress
 from unlabeled.training.record import Record
 from unlabeled.training.schedule import schedule_factor
 from unlabeled.training.setup import Setup
+from unlabeled.training.sharding import (
+    cut_parts,
+    is_sharded,
+    load_whole,
+    no_sync,
+    shard_learner,
+    sharding_plan,
+    whole,
+    whole_state,
+)
 from unlabeled.training.step import StepEngine, StepResult
 from unlabeled.training.trackers import Trackers
 from unlabeled.training.views import ViewBuilder
@@ -99,6 +110,13 @@ class Trainer:
         self.reader = setup.reader(setup.data.splits["train"])
         self.facts = setup.facts(len(self.reader))
         self.learner = setup.learner(self.facts).to(accelerator.device)
+        if self.config.gradient_checkpointing:
+            checkpoint_layers(self.learner)
+        if self.config.compile:
+            compile_layers(self.learner, accelerator.device)
+        sharding = sharding_plan()
+        if sharding is not None:
+            shard_learner(self.learner, accelerator.device, sharding)
         groups = parameter_groups(self.learner, self.learner.group_overrides(), self.config.weight_decay)
         self.optimizer = build_optimizer(groups, self.config)
         self.views = ViewBuilder.of(setup.recipe)
@@ -115,17 +133,13 @@ class Trainer:
         self.state, self.scale = _State(), LossScale.of(self.config.precision)
         self.restored_from = self._restore()
         agree({"the checkpoints": {"the newest": self.restored_from or "none"}})
-        if self.config.gradient_checkpointing:
-            checkpoint_layers(self.learner)
-        if self.config.compile:
-            compile_layers(self.learner, accelerator.device)
-        self.model = accelerator.prepare_model(self.learner)
+        self.model = self.learner if sharding is not None else accelerator.prepare_model(self.learner)
         weights = {entry.name: entry.weight for entry in setup.recipe.objectives}
         self.engine = StepEngine(
             self.model,
             self.learner,
             weights,
-            lambda: accelerator.no_sync(self.model),
+            lambda: no_sync(self.model, accelerator),
             lambda: autocast(self.config.precision, accelerator.device),
         )
         self.progress = TrainingProgress(
@@ -212,7 +226,7 @@ class Trainer:
             if objective.survey_every and batches.epoch % objective.survey_every == 0
         ]
         if due:
-            features = survey_features(self.learner, self.reader)
+            features = survey_features(self.whole_learner(), self.reader)
             context = Context(batches.step, self.facts.steps, batches.epoch, self.config.seed, total=total)
             with torch.no_grad():
                 for name, objective in due:
@@ -264,7 +278,7 @@ class Trainer:
     def _gradient_norm(self) -> float:
         parameters = [parameter for parameter in self.learner.parameters() if parameter.grad is not None]
         limit = self.config.clip_norm if self.config.clip_norm is not None else math.inf
-        return float(torch.nn.utils.clip_grad_norm_(parameters, limit))
+        return float(whole(torch.nn.utils.clip_grad_norm_(parameters, limit)))
 
     def _log(self, metrics: Mapping[str, float], seconds: float) -> None:
         self.run.append("metrics.jsonl", [metrics])
@@ -277,20 +291,31 @@ class Trainer:
         for sign in find_collapse(metrics):
             self.progress.say(f"warning: step {step}: {sign}")
 
+    def whole_learner(self) -> Learner:
+        """The learner with all its weights on every process, which must ask for it together."""
+        if not is_sharded(self.learner):
+            return self.learner
+        learner = self.setup.learner(self.facts).to(self.accelerator.device)
+        learner.load_state_dict(whole_state(self.learner))
+        return learner
+
     def _evaluate(self, step: int) -> None:
+        learner = self.whole_learner()
         if self.main:
-            lines = self.evaluate(self.setup, self.learner, step)
+            lines = self.evaluate(self.setup, learner, step)
             self.run.append("evaluations.jsonl", lines)
             for line in lines:
                 self._hook("evaluation_ended", run=self.run.folder, step=step, evaluation=line)
         wait_for_all()
 
     def _save(self) -> None:
+        parts, shards = cut_parts(
+            {"model": self.learner.state_dict(), "optimizer": optimizer_state(self.optimizer, self.learner)}
+        )
+        trainer = {**asdict(self.state), "loss_scale": asdict(self.scale), **shards}
+        checkpoint = Checkpoint(parts["model"], parts["optimizer"], trainer)
+        together(lambda: write_part(self.run.checkpoints, self.state.step, checkpoint))
         if self.main:
-            checkpoint = Checkpoint(
-                self.learner.state_dict(), optimizer_state(self.optimizer, self.learner), asdict(self.state)
-            )
-            checkpoint.trainer["loss_scale"] = asdict(self.scale)
             path = save_checkpoint(self.run.checkpoints, self.state.step, checkpoint, self.config.keep_checkpoints)
             self._hook("checkpoint_written", run=self.run.folder, step=self.state.step, checkpoint=path)
         wait_for_all()
@@ -302,7 +327,7 @@ class Trainer:
             problem = find_problem(path)
             if problem is None:
                 checkpoint = load_checkpoint(path)
-                self.learner.load_state_dict(checkpoint.model)
+                load_whole(self.learner, checkpoint.model)
                 restore_optimizer(self.optimizer, self.learner, checkpoint.optimizer)
                 self.scale = LossScale(**checkpoint.trainer.pop("loss_scale"))
                 self.state = _State(**checkpoint.trainer)
