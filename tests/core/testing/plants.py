@@ -70,7 +70,7 @@ def temperature_per_micro_batch() -> Patch:
     real = step.StepEngine._backward_group
 
     def each_alone(
-        self: Any, group: Any, outputs: Any, sizes: Any, gradients: Any, context: Any, *, sync: bool
+        self: Any, group: Any, outputs: Any, sizes: Any, gradients: Any, context: Any, scale: float, *, sync: bool
     ) -> None:
         done = 0
         for (micro, views), size in zip(group, sizes, strict=True):
@@ -85,7 +85,7 @@ def temperature_per_micro_batch() -> Patch:
             done = rows.stop
             with nullcontext() if last else self.no_sync():
                 graph = outputs if len(group) == 1 else [self._represent(views, context, micro)]
-                real(self, [(micro, views)], graph, [size], share, context, sync=last)
+                real(self, [(micro, views)], graph, [size], share, context, scale, sync=last)
 
     return patch.object(step.StepEngine, "_backward_group", each_alone)
 

@@ -85,6 +85,21 @@ class Encoder(nn.Module, ABC):
         """(M, V) logits over the vocabulary of encoded tokens (M, D), through the model's own head (capability `vocabulary`)."""
         raise self._lacks("vocabulary")
 
+    def checkpoint_gradients(self) -> None:
+        """From now on recompute the layers in the backward pass instead of keeping what they computed.
+
+        Default: as the transformers models in it do it; `NotImplementedError` where there is none that can.
+        """
+        able: list[Any] = [
+            module for module in self.children() if getattr(module, "supports_gradient_checkpointing", False)
+        ]
+        if not able:
+            raise NotImplementedError(f"{type(self).__name__} cannot recompute its layers")
+        for model in able:
+            # The older name warns where there is the newer one.
+            enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+            enable({"use_reentrant": False})
+
     def transformers_model(self) -> Any | None:
         """The transformers model whose `pooler_output` (B, D) is what `pool` gives, where there is one; joint exports of
         several encoders are built from such models.

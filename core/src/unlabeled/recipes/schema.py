@@ -129,8 +129,13 @@ class TrainingConfig(_Strict):
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     final_learning_rate: Annotated[float, Field(ge=0)] = Field(default=0.0, description="share of the peak at the end")
     clip_norm: Annotated[float, Field(gt=0)] | None = Field(default=None, description="largest gradient norm")
-    precision: Literal["float32", "bfloat16", "float64"] = Field(
-        default="float32", description="bfloat16: autocast, weights stay float32"
+    precision: Literal["float32", "bfloat16", "float16", "float64"] = Field(
+        default="float32",
+        description="bfloat16 and float16: autocast, weights stay float32; float16 scales gradients, as far as none overflows",
+    )
+    compile: bool = Field(default=False, description="compile each repeated layer of the encoders, by torch.compile")
+    gradient_checkpointing: bool = Field(
+        default=False, description="recompute the encoders' layers in the backward pass: less memory, more time"
     )
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Annotated[int, Field(gt=0)] | None = Field(default=None, description="CPU threads of each process")

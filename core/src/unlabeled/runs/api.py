@@ -52,13 +52,14 @@ def train(
     setup = prepare(resolved, registry, folder)
     trainer = Trainer(setup, folder, accelerator, evaluate_learner, quiet=quiet)
     trainer.fit()
+    learner = trainer.whole_learner()
     if accelerator.is_main_process:
-        export_learner(setup, trainer.learner, folder, folder.exports)
+        export_learner(setup, learner, folder, folder.exports)
         if not quiet:
             console = Console()
             lines = folder.read("evaluations.jsonl")
             print_evaluations([line for line in lines if line["step"] == trainer.state.step], console)
-            report = write_report(folder, setup, trainer.learner)
+            report = write_report(folder, setup, learner)
             console.print(f"report: {report}\nexports: {folder.exports}", highlight=False, soft_wrap=True)
     return folder
 

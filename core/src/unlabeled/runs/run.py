@@ -114,10 +114,15 @@ def _write_aside(path: Path, text: str) -> None:
     partial.replace(path)
 
 
+def binding(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Dotted key -> value of everything in a recipe that a result depends on."""
+    return {key: value for key, value in _flat(json.loads(json.dumps(recipe))).items() if key not in _FREE}
+
+
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Dotted keys whose values differ, both told."""
-    flat_old, flat_new = _flat(old), _flat(json.loads(json.dumps(new)))
-    keys = [key for key in {**flat_old, **flat_new} if flat_old.get(key) != flat_new.get(key) and key not in _FREE]
+    flat_old, flat_new = binding(old), binding(new)
+    keys = [key for key in {**flat_old, **flat_new} if flat_old.get(key) != flat_new.get(key)]
     return [f"{key}: {flat_old.get(key)}, not {flat_new.get(key)}" for key in keys]
 
 

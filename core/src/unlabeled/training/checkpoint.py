@@ -16,9 +16,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from unlabeled.errors import UnlabeledError
+from unlabeled.training.distributed import process_index
+from unlabeled.training.sharding import join_parts, like, load_whole
 
 _NAME = re.compile(r"step-(\d{8,})")
-_UNFINISHED = re.compile(r"\.step-\d{8,}\.(partial|removed)")
+_UNFINISHED = re.compile(r"\.step-\d{8,}\.(partial|removed|parts)")
 MANIFEST = "manifest.json"
 MODEL = "model.safetensors"
 OPTIMIZER = "optimizer.safetensors"
@@ -32,7 +34,9 @@ class Checkpoint:
     tensors: Mapping[str, Mapping[str, Tensor]]
     """File name -> the tensors in it, by name; contiguous, on the CPU, no two in the same memory."""
     trainer: Mapping[str, Any]
-    """What the trainer counts; its `step` is the checkpoint's."""
+    """What the trainer counts; its `step` is the checkpoint's. Where tensors are sharded, `shards` has the number of parts and,
+    by file name, the whole shapes, and `tensors` are the first part.
+    """
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,11 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
             file = final / name
             save_file(dict(tensors), partial / name)
             hashes[name] = _finish(partial / name)
+        for number in range(1, _part_count(checkpoint.trainer)):
+            for name in [_part_name(each, number) for each in checkpoint.tensors]:
+                file = final / name
+                (_parts(folder, step) / name).rename(partial / name)
+                hashes[name] = _finish(partial / name)
         file = final / TRAINER
         (partial / TRAINER).write_text(json.dumps(checkpoint.trainer, indent=1))
         hashes[TRAINER] = _finish(partial / TRAINER)
@@ -89,6 +98,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
             f"{file}: cannot be written ({reason}); the checkpoint of step {step} is not saved, earlier ones are intact: "
             "free or unlock the disk, and the same command continues from the newest"
         ) from None
+    shutil.rmtree(_parts(folder, step), ignore_errors=True)
     return final
 
 
@@ -155,15 +165,61 @@ def load_checkpoint(path: Path) -> Checkpoint:
         raise UnlabeledError(f"{path / TRAINER}: not what a trainer writes") from None
     if step != checkpoint_step(path):
         raise UnlabeledError(f"{path / TRAINER}: of step {step}, so not of this checkpoint")
-    return Checkpoint(tensors, trainer)
+    shards = trainer.pop("shards", None)
+    return Checkpoint(tensors if shards is None else _join(path, tensors, shards), trainer)
 
 
 def restore_module(module: nn.Module, found: FoundCheckpoint) -> None:
     """Put a checkpoint's weights and buffers into a module; `UnlabeledError` where they are of another."""
     try:
-        module.load_state_dict(dict(found.checkpoint.tensors[MODEL]))
+        load_whole(module, found.checkpoint.tensors[MODEL])
     except RuntimeError as error:
         raise _of_another(found.path / MODEL, error) from None
+
+
+def write_part(folder: Path, step: int, tensors: Mapping[str, Mapping[str, Tensor]]) -> None:
+    """Write this process's part of a sharded checkpoint to where `write_checkpoint` takes it from; the first one's is its own."""
+    parts, number = _parts(folder, step), process_index()
+    if number == 0:
+        return
+    path = parts
+    try:
+        parts.mkdir(parents=True, exist_ok=True)
+        for name, named in tensors.items():
+            path = parts / _part_name(name, number)
+            save_file({key: value.detach().cpu().contiguous() for key, value in named.items()}, path)
+            _flush(path)
+    except (OSError, SafetensorError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UnlabeledError(
+            f"{path}: cannot be written ({reason}); the checkpoint of step {step} is not saved, earlier ones are intact: "
+            "free or unlock the disk, and the same command continues from the newest"
+        ) from None
+
+
+def _join(
+    path: Path, tensors: Mapping[str, Mapping[str, Tensor]], shards: Mapping[str, Any]
+) -> dict[str, dict[str, Tensor]]:
+    joined = {}
+    for name in (MODEL, OPTIMIZER):
+        try:
+            files = [_part_name(name, number) for number in range(shards["parts"])]
+            joined[name] = join_parts([tensors[file] for file in files], shards[name])
+        except (ValueError, KeyError, TypeError) as error:
+            raise UnlabeledError(f"{path / name}: its parts do not fit together ({error})") from None
+    return joined
+
+
+def _part_name(name: str, number: int) -> str:
+    return name if number == 0 else name.replace(".", f"-{number}.")
+
+
+def _part_count(trainer: Mapping[str, Any]) -> int:
+    return int(trainer.get("shards", {}).get("parts", 1))
+
+
+def _parts(folder: Path, step: int) -> Path:
+    return folder / f".{checkpoint_name(step)}.parts"
 
 
 def optimizer_state(optimizer: torch.optim.Optimizer, module: nn.Module) -> dict[str, Tensor]:
@@ -186,7 +242,8 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, module: nn.Module, found
             place = value.to(parameters[name].device)  # where fused optimizers keep their step count
         else:
             # In the parameter's own memory layout: fused kernels pair elements by their place in memory.
-            place = torch.empty_like(parameters[name], dtype=value.dtype, requires_grad=False).copy_(value)
+            place = torch.empty_like(parameters[name], dtype=value.dtype, requires_grad=False)
+            place.copy_(like(value.to(place.device), parameters[name]))
         optimizer.state[parameters[name]][key] = place
 
 

@@ -1,8 +1,10 @@
 """The only communication of the platform: sums and gathers over processes, identity on one."""
 
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -61,15 +63,30 @@ def gather_rows(value: Tensor, rows: list[int]) -> Tensor:
     return torch.cat([part[:count] for part, count in zip(parts, rows, strict=True)])
 
 
-def gather_lines(lines: Sequence[str], device: torch.device) -> list[str]:
+def gather_lines(lines: Sequence[str]) -> list[str]:
     """The lines of all processes in order; where none has any, one number from each is all that is exchanged."""
+    return [line for text in _gather_texts("".join(f"{line}\n" for line in lines)) for line in text.splitlines()]
+
+
+def share(value: Any) -> list[Any]:
+    """What each process gave, in order; anything that JSON can hold."""
+    return [json.loads(text) for text in _gather_texts(json.dumps(value))]
+
+
+def _gather_texts(text: str) -> list[str]:
     if process_count() == 1:
-        return list(lines)
-    own = torch.tensor(list("".join(f"{line}\n" for line in lines).encode()), dtype=torch.uint8, device=device)
+        return [text]
+    device = torch.device("cuda", torch.cuda.current_device()) if dist.get_backend() == "nccl" else torch.device("cpu")
+    # Bytes, as torch's own gathering of objects pickles them.
+    own = torch.tensor(list(text.encode()), dtype=torch.uint8, device=device)
     sizes: list[int] = gather_rows(torch.tensor([len(own)], device=device), [1] * process_count()).tolist()
-    if not any(sizes):
-        return []
-    return bytes(gather_rows(own, sizes).tolist()).decode().splitlines()
+    parts = gather_rows(own, sizes).split(sizes) if any(sizes) else [own] * len(sizes)
+    return [bytes(part.tolist()).decode() for part in parts]
+
+
+def first_of_node() -> bool:
+    """Whether this is the first process of its machine."""
+    return process_index() == 0 or os.environ.get("LOCAL_RANK", "0") == "0"
 
 
 def wait_for_all() -> None:

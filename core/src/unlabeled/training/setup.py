@@ -126,7 +126,7 @@ def fit_modalities(recipe: ResolvedRecipe, data: Data | None, folder: Path) -> d
         if (own / _FITTED).is_file():
             modality.restore(own)
         elif data is None:
-            raise UnlabeledError(f"{own}: missing; the run was not started properly, train it again")
+            raise UnlabeledError(f"{own}: missing; train the run again, in a folder that every machine sees")
         else:
             own.mkdir(parents=True, exist_ok=True)
             try:

@@ -19,6 +19,7 @@ from unlabeled.interfaces.encoder import Encoder
 from unlabeled.interfaces.objective import Context, Objective
 from unlabeled.training.distributed import gather_rows, process_count, process_index, total
 from unlabeled.training.learner import Learner, Views
+from unlabeled.training.sharding import like
 
 Outputs = dict[str, dict[str, Tensor]]
 
@@ -42,21 +43,25 @@ class StepEngine:
     learner: Learner
     weights: Mapping[str, float]
     no_sync: Callable[[], AbstractContextManager[None]] = nullcontext
+    autocast: Callable[[], AbstractContextManager[object]] = nullcontext
 
     @property
     def coupled(self) -> bool:
         """Whether some objective's loss needs the whole batch."""
         return any(objective.coupled for _, objective in self.learner.named())
 
-    def gradients(self, parts: Sequence[Views], context: Context, rows: Sequence[int]) -> StepResult:
-        """Add the gradient of the step to every parameter's `.grad`.
+    def gradients(
+        self, parts: Sequence[Views], context: Context, rows: Sequence[int], *, scale: float = 1.0
+    ) -> StepResult:
+        """Put the gradient of the step into every parameter's `.grad`, which was None.
 
-        parts: the views of each micro-batch; rows: the rows of each process, in order; `context.ids`: ids of all rows.
+        parts: the views of each micro-batch; rows: the rows of each process, in order; `context.ids`: ids of all rows; scale:
+        what gradients are multiplied by while they pass through the network, and divided by at its end.
         """
         counts = self._counts(parts, context)
         groups = [list(enumerate(parts))] if self.coupled else [[part] for part in enumerate(parts)]
         result = StepResult()
-        head_gradients: dict[nn.Parameter, Tensor] = {}
+        head_gradients: dict[str, Tensor] = {}
         start = sum(rows[: process_index()])
         for group in groups:
             last = group is groups[-1]
@@ -64,9 +69,10 @@ class StepEngine:
             leaves = _leaves(outputs[0] if len(outputs) == 1 else _join(outputs, self.learner))
             own = slice(start, start + sum(next(iter(size.values())) for size in sizes))
             gradients = self._loss_gradients(leaves, counts, replace(context, rows=own), rows, result, head_gradients)
-            self._backward_group(group, outputs, sizes, gradients, context, sync=last)
+            self._backward_group(group, outputs, sizes, gradients, context, scale, sync=last)
             start = own.stop
-        _add_head_gradients(head_gradients)
+        _divide_gradients(self.learner, scale)
+        _add_head_gradients(head_gradients, self.learner)
         return _summed(result, counts, sum(rows))
 
     def evaluate(self, views: Views, context: Context) -> dict[str, tuple[float, float]]:
@@ -98,7 +104,8 @@ class StepEngine:
         torch.manual_seed(hash_key(context.seed, context.step, process_index(), micro) % 2**63)
         encoders: dict[str, Encoder] = dict(self.learner.encoders.items())  # type: ignore[arg-type]
         fresh = replace(context, encoders=encoders, cache={}, total=no_total("represent"))
-        outputs: Outputs = self.model(views, fresh)
+        with self.autocast():
+            outputs: Outputs = self.model(views, fresh)
         return outputs
 
     def _represent_group(
@@ -119,7 +126,7 @@ class StepEngine:
         context: Context,
         rows: Sequence[int],
         result: StepResult,
-        head_gradients: dict[nn.Parameter, Tensor],
+        head_gradients: dict[str, Tensor],
     ) -> Outputs:
         """The gradient of the whole loss, times the number of processes, at each leaf; `context.rows` are the leaves' own."""
         gradients: Outputs = {}
@@ -136,7 +143,7 @@ class StepEngine:
             )
             assert isinstance(scaled, Tensor)
             gradients[name] = _leaf_gradients(
-                scaled * process_count(), leaves[name], heads, everyone, context.rows, objective, head_gradients
+                scaled * process_count(), leaves[name], heads, everyone, context.rows, name, objective, head_gradients
             )
             own_rows = context.rows.stop - context.rows.start
             _collect(result, name, loss.sums, loss.statistics, loss.monitors, own_rows, everyone)
@@ -150,6 +157,7 @@ class StepEngine:
         sizes: Sequence[Mapping[str, int]],
         gradients: Outputs,
         context: Context,
+        scale: float,
         *,
         sync: bool,
     ) -> None:
@@ -169,7 +177,7 @@ class StepEngine:
                         else:
                             gradient = gradient[starts[name] : starts[name] + size[name]]
                         tensors.append(value)
-                        upstream.append(gradient.to(value.dtype))
+                        upstream.append((gradient * scale).to(value.dtype))
                     starts[name] += size[name]
                 torch.autograd.backward(tensors, upstream)
 
@@ -215,13 +223,16 @@ def _leaf_gradients(
     heads: Mapping[str, Tensor],
     everyone: Mapping[str, Tensor],
     own_rows: slice,
+    name: str,
     objective: Objective,
-    head_gradients: dict[nn.Parameter, Tensor],
+    head_gradients: dict[str, Tensor],
 ) -> dict[str, Tensor]:
-    """Gradients at the leaves; those of parameters used in `head` are added to `head_gradients`."""
+    """Gradients at the leaves; those of parameters used in `head` are added to `head_gradients`, by name: while they are
+    whole they are others than when they are sharded.
+    """
     names = [key for key, leaf in leaves.items() if leaf.requires_grad]
-    own_parameters = [parameter for parameter in objective.parameters() if parameter.requires_grad]
-    targets: list[Tensor] = [*(leaves[key] for key in names), *own_parameters]
+    own_parameters = {key: value for key, value in objective.named_parameters() if value.requires_grad}
+    targets: list[Tensor] = [*(leaves[key] for key in names), *own_parameters.values()]
     wanted = [*everyone.values(), *targets]
     found: Sequence[Tensor | None] = [None] * len(wanted)
     if scaled.requires_grad:
@@ -238,20 +249,30 @@ def _leaf_gradients(
             [head for head, _ in through], targets, [part for _, part in through], allow_unused=True
         )
         sums = [b if a is None else a if b is None else a + b for a, b in zip(sums, more, strict=True)]
-    for parameter, gradient in zip(own_parameters, sums[len(names) :], strict=True):
+    for key, gradient in zip(own_parameters, sums[len(names) :], strict=True):
         if gradient is not None:
-            known = head_gradients.get(parameter)
-            head_gradients[parameter] = gradient if known is None else known + gradient
+            full = f"objectives.{name}.{key}"
+            known = head_gradients.get(full)
+            head_gradients[full] = gradient if known is None else known + gradient
     return {
         key: torch.zeros_like(leaves[key]) if gradient is None else gradient
         for key, gradient in zip(names, sums[: len(names)], strict=True)
     }
 
 
-def _add_head_gradients(gradients: Mapping[nn.Parameter, Tensor]) -> None:
+def _divide_gradients(learner: Learner, scale: float) -> None:
+    """Before those of `head` are added, which never were in half precision."""
+    if scale != 1.0:
+        for parameter in learner.parameters():
+            if parameter.grad is not None:
+                parameter.grad.div_(scale)
+
+
+def _add_head_gradients(gradients: Mapping[str, Tensor], learner: Learner) -> None:
     """Average over processes, as DDP does for the rest, and add; DDP itself saw these parameters as unused."""
-    for parameter, gradient in gradients.items():
-        mean = total(gradient) / process_count() if process_count() > 1 else gradient
+    for name, gradient in gradients.items():
+        parameter = learner.get_parameter(name)
+        mean = like(total(gradient) / process_count() if process_count() > 1 else gradient, parameter)
         parameter.grad = mean if parameter.grad is None else parameter.grad + mean
 
 

@@ -19,6 +19,7 @@ from unlabeled.data.quarantine import Quarantine
 from unlabeled.errors import UnlabeledError
 from unlabeled.interfaces.objective import Context
 from unlabeled.recipes.resolve import ResolvedRecipe
+from unlabeled.training.agreement import agree, together
 from unlabeled.training.checkpoint import (
     MODEL,
     OPTIMIZER,
@@ -28,19 +29,31 @@ from unlabeled.training.checkpoint import (
     optimizer_state,
     restore_module,
     restore_optimizer,
+    write_part,
 )
 from unlabeled.training.distributed import gather_lines, gather_rows, process_count, process_index, total, wait_for_all
 from unlabeled.training.embedding import survey_features
+from unlabeled.training.layers import checkpoint_layers, compile_layers
 from unlabeled.training.learner import Learner
 from unlabeled.training.monitors import find_collapse, monitor_features
 from unlabeled.training.normalization import BatchNorm, check_normalization, settle
 from unlabeled.training.optimizers import build_optimizer, parameter_groups, set_learning_rate
+from unlabeled.training.precision import LossScale, autocast
 from unlabeled.training.progress import TrainingProgress
 from unlabeled.training.record import Record
 from unlabeled.training.retention import Retention, check_metric, choose_best, collect_scores
 from unlabeled.training.saving import CheckpointWriter
 from unlabeled.training.schedule import schedule_factor
 from unlabeled.training.setup import Setup
+from unlabeled.training.sharding import (
+    cut_parts,
+    is_sharded,
+    no_sync,
+    shard_learner,
+    sharding_plan,
+    whole,
+    whole_state,
+)
 from unlabeled.training.step import StepEngine, StepResult
 from unlabeled.training.trackers import Trackers
 from unlabeled.training.views import ViewBuilder
@@ -84,7 +97,7 @@ def start_accelerator(recipe: ResolvedRecipe) -> Accelerator:
     AcceleratorState._reset_state()
     ddp = DistributedDataParallelKwargs(broadcast_buffers=False, find_unused_parameters=True)
     return Accelerator(
-        mixed_precision="bf16" if training.precision == "bfloat16" else "no",
+        mixed_precision="no",  # the step engine casts, so that losses stay outside
         cpu=training.device == "cpu" or not torch.cuda.is_available(),
         kwargs_handlers=[ddp],
     )
@@ -103,6 +116,13 @@ class Trainer:
         self.facts = setup.facts(len(self.reader))
         self.learner = setup.learner(self.facts).to(accelerator.device)
         check_normalization(self.learner, self.config.micro_batches)
+        if self.config.gradient_checkpointing:
+            checkpoint_layers(self.learner)
+        if self.config.compile:
+            compile_layers(self.learner, accelerator.device)
+        sharding = sharding_plan()
+        if sharding is not None:
+            shard_learner(self.learner, accelerator.device, sharding)
         groups = parameter_groups(self.learner, self.learner.group_overrides(), self.config.weight_decay)
         self.optimizer = build_optimizer(groups, self.config)
         self.views = ViewBuilder.of(setup.recipe)
@@ -116,14 +136,21 @@ class Trainer:
             process_count(),
         )
         self._check_shares()
-        self.state = _State()
+        self.state, self.scale = _State(), LossScale.of(self.config.precision)
         self.restored_from, self.passed_over = self._restore()
-        self.model = accelerator.prepare_model(self.learner)
+        agree({"the checkpoints": {"the newest": self.restored_from or "none"}})
+        self.model = self.learner if sharding is not None else accelerator.prepare_model(self.learner)
         # Found once: walking all modules at every step costs as much as a small model's layers.
         self.parameters = list(self.learner.parameters())
         self.normalizations = [each for each in self.learner.modules() if isinstance(each, BatchNorm)]
         weights = {entry.name: entry.weight for entry in setup.recipe.objectives}
-        self.engine = StepEngine(self.model, self.learner, weights, lambda: accelerator.no_sync(self.model))
+        self.engine = StepEngine(
+            self.model,
+            self.learner,
+            weights,
+            lambda: no_sync(self.model, accelerator),
+            lambda: autocast(self.config.precision, accelerator.device),
+        )
         self.progress = TrainingProgress(
             self.facts.steps, self.state.step, self.config.batch_size, quiet=quiet or not self.main
         )
@@ -137,7 +164,7 @@ class Trainer:
             run.folder,
             setup.data.config.max_bad,
             setup.cut_off,
-            lambda lines: gather_lines(lines, accelerator.device),
+            gather_lines,
             run.append if self.main else None,
         )
 
@@ -192,7 +219,7 @@ class Trainer:
         self._survey(batches)
         ids = gather_rows(torch.cat([micro.ids for micro in batches.micro_batches]).to(device), rows)
         context = Context(step, self.facts.steps, batches.epoch, self.config.seed, ids=ids, total=total)
-        result = self.engine.gradients(parts, context, rows)
+        result = self.engine.gradients(parts, context, rows, scale=self.scale.value)
         self._drop_frozen(context)
         norm = self._gradient_norm()
         rate = set_learning_rate(
@@ -205,9 +232,11 @@ class Trainer:
         settle(self.normalizations, taken=taken)
         if taken:
             self._after_step(result, context)
-        self._count(taken, result)
+        self._count(taken, result, norm)
         metrics = {"step": self.state.step, "loss": result.loss, "learning_rate": rate, "gradient_norm": norm}
         metrics |= result.terms | result.monitors
+        if self.scale.dynamic:
+            metrics["loss_scale"] = self.scale.value
         if taken and self.main and self.state.step % self.config.log_every == 0:
             metrics |= monitor_features(result.gathered)
         return metrics
@@ -222,7 +251,7 @@ class Trainer:
             if objective.survey_every and batches.epoch % objective.survey_every == 0
         ]
         if due:
-            features = survey_features(self.learner, self.reader)
+            features = survey_features(self.whole_learner(), self.reader)
             context = Context(batches.step, self.facts.steps, batches.epoch, self.config.seed, total=total)
             with torch.no_grad():
                 for name, objective in due:
@@ -239,11 +268,18 @@ class Trainer:
                     context,
                 )
 
-    def _count(self, taken: bool, result: StepResult) -> None:
+    def _count(self, taken: bool, result: StepResult, norm: float) -> None:
         state = self.state
         state.step += 1
         if taken:
             state.bad_steps_in_a_row = 0
+            self.scale.count()
+            return
+        if self.scale.overflows(result.loss, norm):
+            self.progress.say(
+                f"step {state.step}: a gradient overflows float16; the step was skipped, gradients are now scaled by "
+                f"{self.scale.value:g}"
+            )
             return
         state.bad_steps += 1
         state.bad_steps_in_a_row += 1
@@ -270,7 +306,7 @@ class Trainer:
         norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
         if self.config.clip_norm is not None:
             torch.nn.utils.clip_grads_with_norm_(parameters, self.config.clip_norm, norm)
-        return float(norm)
+        return float(whole(norm))
 
     def _log(self, metrics: Mapping[str, float], seconds: float) -> None:
         self.run.append("metrics.jsonl", [metrics])
@@ -283,10 +319,19 @@ class Trainer:
         for sign in find_collapse(metrics):
             self.progress.say(f"warning: step {step}: {sign}")
 
+    def whole_learner(self) -> Learner:
+        """The learner with all its weights on every process, which must ask for it together."""
+        if not is_sharded(self.learner):
+            return self.learner
+        learner = self.setup.learner(self.facts).to(self.accelerator.device)
+        learner.load_state_dict(whole_state(self.learner))
+        return learner
+
     def _evaluate(self, step: int) -> list[dict[str, Any]]:
-        lines = []
+        lines: list[dict[str, Any]] = []
+        learner = self.whole_learner()
         if self.main:
-            lines = self.evaluate(self.setup, self.learner, step)
+            lines = self.evaluate(self.setup, learner, step)
             self.run.append("evaluations.jsonl", lines)
             for line in lines:
                 self._hook("evaluation_ended", run=self.run.folder, step=step, evaluation=line)
@@ -294,14 +339,19 @@ class Trainer:
         return lines
 
     def _save(self, metrics: Mapping[str, float], evaluations: Sequence[Mapping[str, Any]] | None) -> None:
-        """Have the first process write a checkpoint; evaluations: those of this step, None where none were due."""
+        """Have a checkpoint written, by the first process; evaluations: those of this step, None where none were due."""
+        step, wanted = self.state.step, self.config.keep_best
+        tensors, shards = cut_parts(
+            {MODEL: self.learner.state_dict(), OPTIMIZER: optimizer_state(self.optimizer, self.learner)}
+        )
+        if shards:
+            together(lambda: write_part(self.run.checkpoints, step, tensors))
         if not self.main:
             return
-        step, wanted = self.state.step, self.config.keep_best
         scores = collect_scores(metrics, evaluations or ())
         self.state.best = choose_best(self.state.best, wanted, step, scores)
-        tensors = {MODEL: self.learner.state_dict(), OPTIMIZER: optimizer_state(self.optimizer, self.learner)}
-        self.writer.save(tensors, asdict(self.state), self.state.best["step"] if self.state.best else None)
+        trainer = {**asdict(self.state), "loss_scale": asdict(self.scale), **shards}
+        self.writer.save(tensors, trainer, self.state.best["step"] if self.state.best else None)
         measured = step % self.config.log_every == 0 and (evaluations is not None or not self.setup.recipe.evaluators)
         if wanted is not None and self.state.best is None and (measured or step == self.facts.steps):
             check_metric(wanted, step, scores)
@@ -316,7 +366,9 @@ class Trainer:
         if found is not None:
             restore_module(self.learner, found)
             restore_optimizer(self.optimizer, self.learner, found)
-            self.state = _State(**found.checkpoint.trainer)
+            counted = dict(found.checkpoint.trainer)
+            self.scale = LossScale(**counted.pop("loss_scale"))
+            self.state = _State(**counted)
         wait_for_all()
         if self.main:
             clean_checkpoints(self.run.checkpoints)
