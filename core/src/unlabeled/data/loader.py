@@ -1,5 +1,6 @@
 """Loader: the steps of one process, decoded, taken and collated by workers."""
 
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -158,6 +159,9 @@ def load_steps(reader: Reader, views: Sequence[ViewKey], plan: Plan, start: int,
 
 def _one_thread(worker: int) -> None:
     torch.set_num_threads(1)
+    signal.pthread_sigmask(
+        signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM}
+    )  # sent to the group, meant for the trainer
 
 
 def _take(modality: Modality, example: Example, draws: Draws) -> Sample:

@@ -10,9 +10,19 @@ import yaml
 
 from unlabeled.errors import UnlabeledError
 
-# What may differ between two starts of the same run: none of it changes a result.
-_FREE = {"data.workers", "data.cache", "training.threads", "training.device", "training.keep_checkpoints"}
-_JSONL = ("metrics.jsonl", "timings.jsonl", "evaluations.jsonl", "quarantine.jsonl")
+# What may differ between two starts of the same run: none of it changes a result, but for the steps that are to be skipped.
+_FREE = {
+    "data.workers",
+    "data.cache",
+    "training.threads",
+    "training.device",
+    "training.keep_checkpoints",
+    "training.max_time",
+    "training.max_bad_steps",
+    "training.skip_steps",
+    "training.stop_on_collapse",
+}
+_JSONL = ("metrics.jsonl", "timings.jsonl", "evaluations.jsonl", "quarantine.jsonl", "incidents.jsonl")
 
 
 @dataclass(frozen=True)
@@ -100,8 +110,12 @@ def _write_aside(path: Path, text: str) -> None:
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """Dotted keys whose values differ, both told."""
     flat_old, flat_new = _flat(old), _flat(json.loads(json.dumps(new)))
-    keys = [key for key in {**flat_old, **flat_new} if flat_old.get(key) != flat_new.get(key) and key not in _FREE]
+    keys = [key for key in {**flat_old, **flat_new} if flat_old.get(key) != flat_new.get(key) and not _is_free(key)]
     return [f"{key}: {flat_old.get(key)}, not {flat_new.get(key)}" for key in keys]
+
+
+def _is_free(key: str) -> bool:
+    return any(key == free or key.startswith(f"{free}.") for free in _FREE)
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:

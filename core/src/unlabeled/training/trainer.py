@@ -3,8 +3,8 @@
 import math
 import os
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ from accelerate.utils import DistributedDataParallelKwargs
 
 from unlabeled.data.loader import Plan, StepBatches, load_steps
 from unlabeled.data.order import step_positions, steps_per_epoch
-from unlabeled.errors import UnlabeledError
+from unlabeled.errors import Stopped, UnlabeledError
 from unlabeled.interfaces.objective import Context
 from unlabeled.recipes.resolve import ResolvedRecipe
 from unlabeled.training.checkpoint import (
@@ -26,34 +26,27 @@ from unlabeled.training.checkpoint import (
     restore_optimizer,
     save_checkpoint,
 )
-from unlabeled.training.distributed import gather_rows, process_count, process_index, total, wait_for_all
+from unlabeled.training.distributed import any_process, gather_rows, process_count, process_index, total, wait_for_all
 from unlabeled.training.embedding import survey_features
+from unlabeled.training.guards import Guards, not_finite, taken
 from unlabeled.training.learner import Learner
-from unlabeled.training.monitors import find_collapse, monitor_features
+from unlabeled.training.memory import OutOfMemory, attempt, halve, read_note, write_note
+from unlabeled.training.monitors import monitor_features
 from unlabeled.training.normalization import settle
 from unlabeled.training.optimizers import build_optimizer, parameter_groups, set_learning_rate
 from unlabeled.training.progress import TrainingProgress
 from unlabeled.training.record import Record
 from unlabeled.training.schedule import schedule_factor
 from unlabeled.training.setup import Setup
+from unlabeled.training.state import TrainerState
 from unlabeled.training.step import StepEngine, StepResult
+from unlabeled.training.stopping import StopRequest
 from unlabeled.training.trackers import Trackers
 from unlabeled.training.views import ViewBuilder
 from unlabeled_registry.hooks import Hooks
 
 Evaluate = Callable[[Setup, Learner, int], list[dict[str, Any]]]
 """(setup, learner, step) -> the lines for evaluations.jsonl; the trainer itself knows no evaluator."""
-
-
-@dataclass
-class _State:
-    """What a run counts besides weights."""
-
-    step: int = 0
-    bad_steps: int = 0
-    bad_steps_in_a_row: int = 0
-    bad_cells: int = 0
-    samples: int = 0
 
 
 def start_accelerator(recipe: ResolvedRecipe) -> Accelerator:
@@ -93,6 +86,7 @@ class Trainer:
         self.setup, self.run, self.accelerator, self.evaluate = setup, run, accelerator, evaluate
         self.config = setup.recipe.recipe.training
         self.main = accelerator.is_main_process
+        self.stop = StopRequest(self.config.max_time, quiet=quiet or not self.main)
         self.reader = setup.reader(setup.data.splits["train"])
         self.facts = setup.facts(len(self.reader))
         self.learner = setup.learner(self.facts).to(accelerator.device)
@@ -109,87 +103,149 @@ class Trainer:
             process_count(),
         )
         self._check_shares()
-        self.state = _State()
+        self.state = TrainerState()
         self.restored_from = self._restore()
+        needed = max(self.config.micro_batches, self.state.micro_batches, read_note(run.folder))
+        self.state.micro_batches = needed
+        self.plan = replace(self.plan, micro_batches=needed)
+        self._surveyed: int | None = None
         self.model = accelerator.prepare_model(self.learner)
         weights = {entry.name: entry.weight for entry in setup.recipe.objectives}
-        self.engine = StepEngine(self.model, self.learner, weights, lambda: accelerator.no_sync(self.model))
+        self.engine = StepEngine(
+            self.model,
+            self.learner,
+            weights,
+            lambda: accelerator.no_sync(self.model),
+            lambda: self.stop.reason is not None,
+        )
         self.progress = TrainingProgress(
             self.facts.steps, self.state.step, self.config.batch_size, quiet=quiet or not self.main
         )
+        self.guards = Guards(self.config, self.facts.steps, run, self.progress.say, self.main)
         self.hooks = Hooks(self.progress.say)
         for name, package in setup.registry.packages().items():
             self.hooks.register(name, package)
         self.trackers = Trackers(run.folder) if self.main else None
 
     def fit(self) -> None:
-        """Train to the last step. Steps that are not finite change nothing."""
+        """Train to the last step. Steps that are not finite change nothing. `Stopped` where it was asked to stop early."""
         if self.restored_from is not None:
             self.progress.say(f"continuing {self.run.folder} after step {self.state.step}")
+        self.guards.say_late_skips(self.state.step)
         self._hook("run_started", run=self.run.folder, recipe=self.setup.recipe.dump(), step=self.state.step)
         metrics: dict[str, float] = {}
         try:
-            steps = load_steps(
-                self.reader, self.views.all_keys(), self.plan, self.state.step, self.setup.data.config.workers
-            )
-            began, logged = time.perf_counter(), self.state.step
-            for batches in steps:
-                self._quarantine(batches)
-                metrics = self._step(batches)
-                done = self.state.step
-                if self.main and (done % self.config.log_every == 0 or done == self.facts.steps):
-                    self._log(metrics, (time.perf_counter() - began) / (done - logged))
-                    began, logged = time.perf_counter(), done
-                self.progress.step(done, metrics)
-                self._hook("step_ended", run=self.run.folder, step=done, metrics=metrics)
-                last = done == self.facts.steps
-                if last or (self.config.evaluate_every and done % self.config.evaluate_every == 0):
-                    self._evaluate(done)
-                if last or done % self.config.checkpoint_every == 0:
-                    self._save()
+            with self.stop:
+                self._make_up_evaluation()
+                began, logged = time.perf_counter(), self.state.step
+                for batches in self._batches():
+                    found = self._step(batches)
+                    if found is None:
+                        continue  # the same step comes again, in smaller micro-batches
+                    metrics, stop = found
+                    self._quarantine(batches)
+                    done = self.state.step
+                    if self.main and self._logged(done):
+                        self._log(metrics, (time.perf_counter() - began) / (done - logged))
+                        began, logged = time.perf_counter(), done
+                    self._stop_on_collapse(done)
+                    self.progress.step(done, metrics)
+                    self._hook("step_ended", run=self.run.folder, step=done, metrics=metrics)
+                    if self._evaluation_due(done) and not stop:
+                        self._evaluate(done)
+                    if stop or done == self.facts.steps or done % self.config.checkpoint_every == 0:
+                        self._save()
+                    if stop:
+                        self._end_early()
+        except RuntimeError as error:
+            if process_count() > 1 and read_note(self.run.folder) > self.plan.micro_batches:
+                raise Stopped("stopped, as another process ran out of memory; the same command continues") from error
+            raise
         finally:
             self.progress.stop()
             if self.trackers is not None:
                 self.trackers.close()
         self._hook("run_ended", run=self.run.folder, step=self.state.step, metrics=metrics)
 
-    def _step(self, batches: StepBatches) -> dict[str, float]:
-        """One optimizer step: the line of metrics.jsonl it gives."""
+    def _batches(self) -> Iterator[StepBatches]:
+        """The steps to do; read anew from the step in which memory ran out, in the smaller micro-batches of a new plan."""
+        while self.state.step < self.facts.steps:
+            plan, workers = self.plan, self.setup.data.config.workers
+            for batches in load_steps(self.reader, self.views.all_keys(), plan, self.state.step, workers):
+                yield batches
+                if self.plan is not plan:
+                    break
+
+    def _step(self, batches: StepBatches) -> tuple[dict[str, float], bool] | None:
+        """One optimizer step: the line of metrics.jsonl it gives, and whether to stop; None where memory ran out."""
         step = batches.step
-        rows = self.plan.step_rows(step, len(self.reader))
-        device = self.accelerator.device
         self.learner.train()
-        parts = [
-            self.views.build(micro, self.learner, seed=self.config.seed, step=step, device=device)
-            for micro in batches.micro_batches
-        ]
         self._survey(batches)
-        ids = gather_rows(torch.cat([micro.ids for micro in batches.micro_batches]).to(device), rows)
-        context = Context(step, self.facts.steps, batches.epoch, self.config.seed, ids=ids)
-        result = self.engine.gradients(parts, context, rows)
+        if self.guards.skips(step + 1):
+            self.state.step += 1
+            stop = any_process(self.stop.reason is not None, self.accelerator.device)
+            return {"step": self.state.step, "skipped": True}, stop
+        computed = attempt(lambda: self._gradients(batches))
+        if isinstance(computed, OutOfMemory):
+            return self._smaller_micro_batches(batches, computed)
+        result, context = computed
         self._drop_frozen(context)
         norm = self._gradient_norm()
         rate = set_learning_rate(
             self.optimizer, self.config.learning_rate, schedule_factor(step, self.facts.steps, self.config)
         )
-        taken = math.isfinite(result.loss) and math.isfinite(norm)
-        if taken:
+        sound = taken(result.loss, norm)
+        self.state.step += 1
+        if sound:
             self.optimizer.step()
+        else:
+            names = not_finite(self.learner)
         self.optimizer.zero_grad(set_to_none=True)
-        settle(self.learner, taken=taken)
-        if taken:
+        settle(self.learner, taken=sound)
+        if sound:
             self._after_step(result, context)
-        self._count(taken, result)
+            self.guards.taken(self.state, result, norm, context.ids)
+        else:
+            self.guards.not_taken(self.state, result, norm, context.ids, names)
         metrics = {"step": self.state.step, "loss": result.loss, "learning_rate": rate, "gradient_norm": norm}
         metrics |= result.terms | result.monitors
-        if taken and self.main and self.state.step % self.config.log_every == 0:
+        if sound and self.main and self.state.step % self.config.log_every == 0:
             metrics |= monitor_features(result.gathered)
-        return metrics
+        return metrics, result.stop
+
+    def _gradients(self, batches: StepBatches) -> tuple[StepResult, Context]:
+        device = self.accelerator.device
+        rows = self.plan.step_rows(batches.step, len(self.reader))
+        parts = [
+            self.views.build(micro, self.learner, seed=self.config.seed, step=batches.step, device=device)
+            for micro in batches.micro_batches
+        ]
+        ids = gather_rows(torch.cat([micro.ids for micro in batches.micro_batches]).to(device), rows)
+        context = Context(batches.step, self.facts.steps, batches.epoch, self.config.seed, ids=ids)
+        return self.engine.gradients(parts, context, rows), context
+
+    def _smaller_micro_batches(self, batches: StepBatches, failure: OutOfMemory) -> None:
+        """Forget the attempt and halve the micro-batches: of this start, or, among several processes, of the next."""
+        self.optimizer.zero_grad(set_to_none=True)
+        settle(self.learner, taken=False)
+        sizes = [micro.rows for micro in batches.micro_batches]
+        more, message = halve(self.plan.micro_batches, sizes, batches.step + 1, failure)
+        if process_count() > 1:
+            write_note(self.run.folder, more, process_index())
+            message += "; stopped, as the other processes wait within the step: the same command continues"
+            self.progress.say(message, everywhere=True)
+            raise Stopped(message)
+        self.progress.say(message)
+        self.state.micro_batches = more
+        self.plan = replace(self.plan, micro_batches=more)
 
     def _survey(self, batches: StepBatches) -> None:
         """Before the first step of an epoch: show the whole training set to the objectives that ask for it."""
-        if batches.step % steps_per_epoch(len(self.reader), self.config.batch_size, self.config.drop_last):
+        if batches.step == self._surveyed or batches.step % steps_per_epoch(
+            len(self.reader), self.config.batch_size, self.config.drop_last
+        ):
             return
+        self._surveyed = batches.step
         due = [
             (name, objective)
             for name, objective in self.learner.named()
@@ -213,23 +269,6 @@ class Trainer:
                     context,
                 )
 
-    def _count(self, taken: bool, result: StepResult) -> None:
-        state = self.state
-        state.step += 1
-        if taken:
-            state.bad_steps_in_a_row = 0
-            return
-        state.bad_steps += 1
-        state.bad_steps_in_a_row += 1
-        self.progress.say(
-            f"step {state.step}: the loss or gradient is not finite ({result.loss}); the step was skipped"
-        )
-        if state.bad_steps_in_a_row >= self.config.max_bad_steps:
-            raise UnlabeledError(
-                f"training: {state.bad_steps_in_a_row} steps in a row were not finite (the last: step {state.step}); "
-                "lower training.learning_rate, set training.clip_norm, or look for NaN in the data"
-            )
-
     def _drop_frozen(self, context: Context) -> None:
         for _, objective in self.learner.named():
             prefixes = tuple(objective.frozen(context))
@@ -239,9 +278,13 @@ class Trainer:
                         parameter.grad = None
 
     def _gradient_norm(self) -> float:
+        """The norm before clipping. What is not finite stays where it is, so that it can be named."""
         parameters = [parameter for parameter in self.learner.parameters() if parameter.grad is not None]
-        limit = self.config.clip_norm if self.config.clip_norm is not None else math.inf
-        return float(torch.nn.utils.clip_grad_norm_(parameters, limit))
+        norm = torch.nn.utils.get_total_norm([item.grad for item in parameters if item.grad is not None])
+        value = float(norm)
+        if self.config.clip_norm is not None and math.isfinite(value):
+            torch.nn.utils.clip_grads_with_norm_(parameters, self.config.clip_norm, norm)
+        return value
 
     def _log(self, metrics: Mapping[str, float], seconds: float) -> None:
         self.run.append("metrics.jsonl", [metrics])
@@ -251,8 +294,36 @@ class Trainer:
         self.run.append("timings.jsonl", [timing])
         if self.trackers is not None:
             self.trackers.log(step, metrics)
-        for sign in find_collapse(metrics):
-            self.progress.say(f"warning: step {step}: {sign}")
+        self.guards.logged(self.state, metrics)
+
+    def _stop_on_collapse(self, step: int) -> None:
+        """Only the first process watches, so all ask it; once a logged step, where the recipe wants it."""
+        if self.config.stop_on_collapse and self._logged(step):
+            sign = self.guards.collapsed(self.state)
+            if any_process(sign is not None, self.accelerator.device):
+                raise self.guards.collapse_error(step, sign)
+
+    def _logged(self, step: int) -> bool:
+        return step % self.config.log_every == 0 or step == self.facts.steps
+
+    def _evaluation_due(self, step: int) -> bool:
+        every = self.config.evaluate_every
+        return step == self.facts.steps or bool(every and step and step % every == 0)
+
+    def _make_up_evaluation(self) -> None:
+        """Evaluate now where an early stop left no time for it."""
+        step = self.state.step
+        if self._evaluation_due(step):
+            done = self.main and any(line["step"] == step for line in self.run.read("evaluations.jsonl"))
+            if not any_process(done, self.accelerator.device):
+                self._evaluate(step)
+
+    def _end_early(self) -> None:
+        step, reason = self.state.step, self.stop.reason or "another process was asked to"
+        message = f"stopped after step {step} ({reason}); the same command continues"
+        self.progress.say(message)
+        wait_for_all()  # torchrun ends all processes when the first has gone: not before this line is out
+        raise Stopped(message)
 
     def _evaluate(self, step: int) -> None:
         if self.main:
@@ -265,7 +336,7 @@ class Trainer:
     def _save(self) -> None:
         if self.main:
             checkpoint = Checkpoint(
-                self.learner.state_dict(), optimizer_state(self.optimizer, self.learner), asdict(self.state)
+                self.learner.state_dict(), optimizer_state(self.optimizer, self.learner), self.state.dump()
             )
             path = save_checkpoint(self.run.checkpoints, self.state.step, checkpoint, self.config.keep_checkpoints)
             self._hook("checkpoint_written", run=self.run.folder, step=self.state.step, checkpoint=path)
@@ -280,7 +351,7 @@ class Trainer:
                 checkpoint = load_checkpoint(path)
                 self.learner.load_state_dict(checkpoint.model)
                 restore_optimizer(self.optimizer, self.learner, checkpoint.optimizer)
-                self.state = _State(**checkpoint.trainer)
+                self.state = TrainerState.restore(checkpoint.trainer)
                 wait_for_all()
                 if self.main:
                     self.run.cut(self.state.step)
