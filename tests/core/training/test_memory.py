@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file
 
 import unlabeled
 from unlabeled.training.memory import OutOfMemory, attempt, halve
@@ -72,6 +73,11 @@ def test_it_goes_on_as_a_run_that_began_in_small_micro_batches(
     assert max(seen[-8:]) == 15
     found, expected = ([line["loss"] for line in each.read("metrics.jsonl")] for each in (run, small))
     assert found == pytest.approx(expected, rel=1e-9)
+    weights, expected_weights = (
+        load_file(max(each.checkpoints.iterdir()) / "model.safetensors") for each in (run, small)
+    )
+    for name, value in weights.items():  # statistics of batch normalisation among them
+        torch.testing.assert_close(value, expected_weights[name], rtol=1e-9, atol=1e-12)
     said = capsys.readouterr().err
     assert "step 1: out of memory with 60 rows in a micro-batch, going on with 30; the batch stays as it is" in said
     assert "out of memory with 30 rows in a micro-batch, going on with 15" in said
