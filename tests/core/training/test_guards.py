@@ -2,6 +2,9 @@
 
 import json
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +105,23 @@ def test_a_step_that_is_not_finite_changes_nothing_and_is_written_down(
     assert len(set(line["ids"])) == 32
     assert json.loads((run.checkpoints / "step-00000006" / "trainer.json").read_text())["bad_steps"] == 1
     assert "step 3: the loss" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_all_processes_leave_out_the_same_step(rows_recipe: Recipe, rows_plugin: Path, tmp_path: Path) -> None:
+    """Rows of the second process are NaN in step 3; the first one, which writes, knows of all."""
+    path = tmp_path / "rows.yaml"
+    path.write_text(json.dumps(rows_recipe))
+    script = [str(Path(__file__).with_name("faulty.py")), "nan", "3"]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *script]
+    line = [*launch, "train", str(path), "training.checkpoint_every=1", "training.keep_checkpoints=12"]
+    environment = {**os.environ, "PYTHONPATH": str(rows_plugin)}
+    subprocess.run([*line, "--run-folder", str(tmp_path / "run")], env=environment, capture_output=True, check=True)
+    run = unlabeled.Run(tmp_path / "run")
+    (incident_line,) = run.read("incidents.jsonl")
+    assert (incident_line["step"], len(set(incident_line["ids"]))) == (3, 32)
+    assert changed(run, 3) == set()
+    assert changed(run, 4)
 
 
 def test_several_in_a_row_stop_the_run_and_name_the_file(

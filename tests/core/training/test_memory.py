@@ -112,6 +112,17 @@ def test_one_row_that_is_too_much_is_told(rows_recipe: Recipe, tmp_path: Path, m
     assert "make the samples smaller" in problem
 
 
+def test_no_memory_for_the_optimizer_is_told(
+    rows_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object) -> None:
+        raise on_gpu()
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", full)
+    with pytest.raises(unlabeled.UnlabeledError, match="out of memory outside of the passes over a micro-batch"):
+        unlabeled.train(rows_recipe, run=tmp_path / "run", quiet=True)
+
+
 def test_halving_ends_at_one_row() -> None:
     failure = OutOfMemory("full")
     assert halve(1, [10], 3, failure)[0] == 2
@@ -144,37 +155,27 @@ def wrong_shapes() -> int:
 
 
 @pytest.mark.slow
-def test_two_processes_leave_a_note_and_the_next_start_goes_on(
+def test_two_processes_leave_a_note_and_the_same_command_goes_on(
     rows_recipe: Recipe, rows_plugin: Path, tmp_path: Path
 ) -> None:
-    """The second process has room for 8 rows; torchrun starts both again, and they end as if they had begun so."""
+    """The second process has room for 8 rows; started again, both end as if they had begun so."""
     path = tmp_path / "rows.yaml"
     path.write_text(yaml.safe_dump(rows_recipe))
-    script = Path(__file__).with_name("little_memory.py")
-    line = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node",
-        "2",
-        "--max-restarts",
-        "1",
-    ]
+    script = [str(Path(__file__).with_name("faulty.py")), "memory", "8", "train", str(path)]
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *script]
     environment = {**os.environ, "PYTHONPATH": str(rows_plugin)}
-    command = ["train", str(path), "--run-folder"]
-    done = subprocess.run(
-        [*line, str(script), "8", *command, str(tmp_path / "run")],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert "out of memory with 16 rows in a micro-batch, going on with 8" in done.stderr
-    assert "the same command continues" in done.stderr
+
+    def start(name: str, *overrides: str) -> subprocess.CompletedProcess[str]:
+        line = [*launch, "--run-folder", str(tmp_path / name), *overrides]
+        return subprocess.run(line, env=environment, capture_output=True, text=True, check=False)
+
+    first = start("run")
+    assert "out of memory with 16 rows in a micro-batch, going on with 8" in first.stderr
+    assert "the same command continues" in first.stderr
+    assert "exitcode  : 75" in first.stderr
+    assert "unexpected" not in first.stderr
     assert json.loads((tmp_path / "run" / "micro_batches.json").read_text()) == {"micro_batches": 2, "process": 1}
-    small = [*line, str(script), "8", *command, str(tmp_path / "small"), "training.micro_batches=2"]
-    subprocess.run(small, env=environment, capture_output=True, check=True)
+    for done in (start("run"), start("small", "training.micro_batches=2")):
+        assert done.returncode == 0, done.stderr[-3000:]
     one, other = ((tmp_path / name / "metrics.jsonl").read_text() for name in ("run", "small"))
     assert one == other

@@ -1,7 +1,7 @@
 """Out of memory: the step is repeated in micro-batches of half the size; the global batch stays.
 
 Several processes cannot repeat a step in place, as the others wait within it. There the process that failed leaves a note
-in the run folder and ends, and the next start, torchrun's own or the user's, goes on with what the note says.
+in the run folder and ends, and the next start of the same command goes on as the note says.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import torch
 
-from unlabeled.errors import UnlabeledError
+from unlabeled.errors import Stopped, UnlabeledError
 
 Result = TypeVar("Result")
 NOTE = "micro_batches.json"
@@ -78,3 +78,15 @@ def read_note(folder: Path) -> int:
     """The number of micro-batches that a process of an earlier start needed; 1 where none ran out of memory."""
     path = folder / NOTE
     return int(json.loads(path.read_text())["micro_batches"]) if path.is_file() else 1
+
+
+def explain(error: RuntimeError, elsewhere: bool) -> Exception:
+    """What to raise for an error that ended training; elsewhere: another process has left a note, and so broke the connection."""
+    if elsewhere:
+        return Stopped("stopped, as another process ran out of memory; the same command continues")
+    if out_of_memory(error):
+        return UnlabeledError(
+            f"out of memory outside of the passes over a micro-batch ({str(error).strip().splitlines()[0]}), where smaller "
+            "ones do not help; make the encoder smaller, free the device of other programs, or shard over more processes"
+        )
+    return error

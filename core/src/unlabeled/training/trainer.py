@@ -30,7 +30,7 @@ from unlabeled.training.distributed import any_process, gather_rows, process_cou
 from unlabeled.training.embedding import survey_features
 from unlabeled.training.guards import Guards, not_finite, taken
 from unlabeled.training.learner import Learner
-from unlabeled.training.memory import OutOfMemory, attempt, halve, read_note, write_note
+from unlabeled.training.memory import OutOfMemory, attempt, explain, halve, read_note, write_note
 from unlabeled.training.monitors import monitor_features
 from unlabeled.training.normalization import settle
 from unlabeled.training.optimizers import build_optimizer, parameter_groups, set_learning_rate
@@ -158,9 +158,7 @@ class Trainer:
                     if stop:
                         self._end_early()
         except RuntimeError as error:
-            if process_count() > 1 and read_note(self.run.folder) > self.plan.micro_batches:
-                raise Stopped("stopped, as another process ran out of memory; the same command continues") from error
-            raise
+            raise explain(error, process_count() > 1 and read_note(self.run.folder) > self.plan.micro_batches) from None
         finally:
             self.progress.stop()
             if self.trackers is not None:
@@ -187,7 +185,8 @@ class Trainer:
             return {"step": self.state.step, "skipped": True}, stop
         computed = attempt(lambda: self._gradients(batches))
         if isinstance(computed, OutOfMemory):
-            return self._smaller_micro_batches(batches, computed)
+            self._smaller_micro_batches(batches, computed)
+            return None
         result, context = computed
         self._drop_frozen(context)
         norm = self._gradient_norm()
