@@ -27,9 +27,10 @@ from unlabeled.recipes.resolve import resolve
 from unlabeled.runs.api import evaluate_learner
 from unlabeled.runs.prepare import prepare
 from unlabeled.runs.run import Run
+from unlabeled.training.launch import start_accelerator
 from unlabeled.training.learner import Learner
 from unlabeled.training.setup import Setup
-from unlabeled.training.trainer import Trainer, start_accelerator
+from unlabeled.training.trainer import Trainer
 from unlabeled_registry.registry import discover
 
 LossOf = Callable[[Learner, dict[str, Tensor]], Tensor]
@@ -98,7 +99,7 @@ def compare(case: Case, steps: int, warm_up: int, folder: Path) -> tuple[list[fl
     accelerator = start_accelerator(recipe)
     setup = prepare(recipe, registry, Run(folder))
     trainer = Trainer(setup, Run(folder), accelerator, evaluate_learner, quiet=True)
-    trainer._save = lambda: None  # type: ignore[method-assign]
+    trainer._save = lambda *_: None  # type: ignore[method-assign]
     bare = _bare_step(case, setup, trainer)
     bare_times: list[float] = []
     trainer_times: list[float] = []

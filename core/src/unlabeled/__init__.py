@@ -16,7 +16,7 @@ _HOMES = {
     "unlabeled.interfaces.source": ("Row", "Source"),
     "unlabeled.interfaces.capabilities": ("CAPABILITIES", "Capability"),
     "unlabeled.training.normalization": ("BatchNorm",),
-    "unlabeled.errors": ("UnlabeledError",),
+    "unlabeled.errors": ("Stopped", "UnlabeledError"),
     "unlabeled.runs.api": ("evaluate", "export", "load", "train"),
     "unlabeled.runs.run": ("Run",),
     "unlabeled_registry.hooks": ("hookimpl",),

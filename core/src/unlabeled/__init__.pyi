@@ -1,4 +1,5 @@
 # The public names, for type checkers; at run time they are imported when first used.
+from unlabeled.errors import Stopped as Stopped
 from unlabeled.errors import UnlabeledError as UnlabeledError
 from unlabeled.interfaces.augmentation import Augmentation as Augmentation
 from unlabeled.interfaces.augmentation import Masking as Masking

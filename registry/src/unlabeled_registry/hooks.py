@@ -41,7 +41,7 @@ class RunHooks:
 
     @hookspec
     def step_ended(self, run: Path, step: int, metrics: dict[str, float]) -> None:
-        """Step `step` (counted from 1) was taken; `metrics` is its line of metrics.jsonl."""
+        """Step `step` (counted from 1) is over; `metrics` is its line of metrics.jsonl, without `loss` where it was skipped."""
 
     @hookspec
     def evaluation_ended(self, run: Path, step: int, evaluation: dict[str, Any]) -> None:

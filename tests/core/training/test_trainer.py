@@ -11,7 +11,8 @@ from torch import nn
 
 import unlabeled
 from unlabeled.recipes.schema import TrainingConfig
-from unlabeled.training.monitors import effective_rank, feature_spread, find_collapse
+from unlabeled.training.collapse import find_collapse
+from unlabeled.training.monitors import effective_rank, feature_spread
 from unlabeled.training.optimizers import parameter_groups
 from unlabeled.training.schedule import schedule_factor
 

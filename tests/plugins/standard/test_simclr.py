@@ -1,9 +1,11 @@
 """SimCLR keeps an objective's promises and equals its slow self."""
 
 import copy
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -37,7 +39,9 @@ def test_conformance(build_patch: Build, random_values: Values) -> None:
     check_objective(objective, views, encoders)
     step = take_step(objective, views, encoders)
     assert step.counts["contrast"] == 10 + 12
-    assert set(step.monitors) == {"left.accuracy", "right.accuracy"}
+    assert set(step.monitors) == {"left.accuracy", "right.accuracy", "contrast.chance_loss"}
+    # 10 views on the left and 12 on the right, each told from all others of its side.
+    assert float(step.monitors["contrast.chance_loss"]) == pytest.approx((10 * math.log(9) + 12 * math.log(11)) / 22)
 
 
 def test_loss_is_equation_1(build_patch: Build, random_values: Values) -> None:

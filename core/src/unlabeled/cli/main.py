@@ -11,7 +11,7 @@ from importlib import import_module
 import click
 
 from unlabeled import __version__
-from unlabeled.errors import UnlabeledError
+from unlabeled.errors import Stopped, UnlabeledError
 from unlabeled_registry.errors import RegistryError, did_you_mean, one_line
 from unlabeled_registry.registry import SELECTION_VARIABLE
 
@@ -63,7 +63,10 @@ def cli(context: click.Context, no_plugins: bool, debug: bool) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit: 0, 2 where the user can mend it, 1 where we must, 130 when interrupted."""
+    """Run the command line and exit.
+
+    0; 2 where the user can mend it; 1 where we must; 75 where the same command continues; 130 when interrupted.
+    """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in arguments
     if debug:
@@ -72,6 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = cli.main(args=arguments, prog_name="unlabeled", standalone_mode=False)
     except (KeyboardInterrupt, click.Abort):
         _fail(130, "interrupted")
+    except Stopped:
+        sys.exit(Stopped.code)  # the trainer has said why
     except click.ClickException as error:
         _fail(2, error.format_message())
     except (UnlabeledError, RegistryError) as error:

@@ -20,6 +20,10 @@ def train(recipe: str, overrides: tuple[str, ...], folder: str | None, dry_run: 
     """Pretrain as RECIPE says (a name of `unlabeled recipes`, or a YAML file), with dotted overrides.
 
     The same command again continues exactly where it stopped.
+
+    Ctrl-C, SIGTERM and training.max_time=H:MM:SS stop after the step under way: a checkpoint is written, and the exit code
+    is 75 (EX_TEMPFAIL: the same command continues). A second Ctrl-C stops at once, with 130; the last checkpoint is intact.
+    Other exit codes: 0 finished, 2 something to mend, 1 a defect.
     """
     from unlabeled.cli.memory import keep_freed_memory
     from unlabeled.runs.api import train as run_recipe

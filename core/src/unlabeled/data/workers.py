@@ -253,8 +253,8 @@ def _serve(
 ) -> None:
     """What a worker does: one job after the other, until its parent is gone."""
     _die_with(parent)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the parent decides
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in (signal.SIGINT, signal.SIGTERM):  # they reach the whole group: the parent decides
+        signal.signal(number, signal.SIG_IGN)
     for end in ends:  # held open here, they would hide the parent's end from the other workers
         end.close()
     gc.freeze()  # what the parent holds is not this process's to free, least of all on a device

@@ -47,7 +47,12 @@ class Loss:
     statistics: dict[str, Tensor] = field(default_factory=dict)
     """Detached; summed over micro-batches and processes, then handed to `after_step`."""
     monitors: dict[str, Tensor] = field(default_factory=dict)
-    """Name -> scalar for the log, averaged over processes by rows."""
+    """Name -> scalar for the log, averaged over processes by rows.
+
+    By these names the trainer sees a collapse: `TERM.chance_loss`, the mean of the contrastive term TERM where nothing can be
+    told apart (ln of the number of candidates); `codebook_perplexity...`; `teacher_entropy`, the mean entropy of a teacher's
+    distribution, beside `teacher_classes`, over how many.
+    """
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,32 @@
 """The shape of a recipe. Component entries hold an `id` and, beside it, the keys of that component's own Config."""
 
+import re
+from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 
 SPLITS = ("train", "validation", "test")
 Cell = str | int | float | bool
+
+
+def _duration(value: object) -> timedelta:
+    """Seconds, or H:MM:SS with any number of hours; YAML itself reads 1:30:00 as 5400 seconds."""
+    found = re.fullmatch(r"(?:(\d+):([0-5]?\d):(?=[0-5]?\d(?:\.|$)))?(\d+(?:\.\d+)?)", str(value))
+    if isinstance(value, timedelta):
+        return value
+    if found is None:
+        raise ValueError(f"should be hours:minutes:seconds or seconds, not {value!r}")
+    hours, minutes, seconds = found.groups(default="0")
+    return timedelta(hours=int(hours), minutes=int(minutes), seconds=float(seconds))
+
+
+def _plain_duration(value: timedelta) -> str:
+    minutes, seconds = divmod(value.total_seconds(), 60)
+    return f"{int(minutes) // 60}:{int(minutes) % 60:02}:{seconds:02g}"
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration), PlainSerializer(_plain_duration, when_used="json")]
 
 
 class _Strict(BaseModel):
@@ -150,9 +171,35 @@ class TrainingConfig(_Strict):
         default=None, description="also keep the best of the checkpoints at whose step a metric was measured"
     )
     evaluate_every: Annotated[int, Field(ge=0)] = Field(default=0, description="steps; 0: only at the end")
+    max_time: Duration | None = Field(
+        default=None, description="H:MM:SS or seconds of this start, after which it stops as SIGTERM stops it"
+    )
     max_bad_steps: Annotated[int, Field(gt=0)] = Field(
         default=10, description="non-finite steps in a row before stopping"
     )
+    skip_steps: list[tuple[Annotated[int, Field(gt=0)], Annotated[int, Field(gt=0)]]] = Field(
+        default_factory=list,
+        description="[first, last] steps whose batches are left out, counted as in metrics.jsonl: go on from a checkpoint "
+        "before a loss spike without the batches that led to it (PaLM; Chowdhery et al., 2022, section 5.1)",
+    )
+    spike_threshold: Annotated[float, Field(gt=0)] = Field(
+        default=6.0,
+        description="a loss so many standard deviations above its running mean is reported; by Chebyshev at most one step "
+        "in 36 for any distribution, for a normal one practically none",
+    )
+    spike_window: Annotated[int, Field(gt=1)] = Field(
+        default=100, description="steps that the running mean looks back, and that pass before the first report"
+    )
+    stop_on_collapse: bool = Field(default=False, description="stop where a sign of collapse lasts for 5 logged steps")
+
+    @model_validator(mode="after")
+    def _skips_ascend(self) -> "TrainingConfig":
+        ends = [step for pair in self.skip_steps for step in pair]
+        if any(first > last for first, last in self.skip_steps) or any(
+            end >= start for end, start in zip(ends[1::2], ends[2::2], strict=False)
+        ):
+            raise ValueError("skip_steps must be [[first, last], ...], ascending and without overlap")
+        return self
 
     @model_validator(mode="after")
     def _length(self) -> "TrainingConfig":

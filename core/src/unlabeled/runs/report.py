@@ -28,7 +28,7 @@ _CANDIDATES = 256
 
 def write_report(run: Run, setup: Setup, learner: Learner) -> Path:
     """Write `report.html` into the run folder."""
-    metrics = run.read("metrics.jsonl")
+    metrics = [line for line in run.read("metrics.jsonl") if "loss" in line]  # all but the skipped steps
     evaluations = run.read("evaluations.jsonl")
     last = max((line["step"] for line in evaluations), default=0)
     lines = [line for line in evaluations if line["step"] == last]

@@ -10,7 +10,7 @@ import yaml
 
 from unlabeled.errors import UnlabeledError
 
-# What may differ between two starts of the same run: none of it changes a result.
+# What may differ between two starts of the same run: none of it changes a result, but for the steps that are to be skipped.
 _FREE = {
     "data.workers",
     "data.decode_timeout",
@@ -20,10 +20,12 @@ _FREE = {
     "training.keep_checkpoints",
     "training.keep_every",
     "training.keep_best",
-    "training.keep_best.metric",
-    "training.keep_best.mode",
+    "training.max_time",
+    "training.max_bad_steps",
+    "training.skip_steps",
+    "training.stop_on_collapse",
 }
-_JSONL = ("metrics.jsonl", "timings.jsonl", "evaluations.jsonl", "quarantine.jsonl")
+_JSONL = ("metrics.jsonl", "timings.jsonl", "evaluations.jsonl", "quarantine.jsonl", "incidents.jsonl")
 
 
 @dataclass(frozen=True)
@@ -116,7 +118,7 @@ def _write_aside(path: Path, text: str) -> None:
 
 def binding(recipe: Mapping[str, Any]) -> dict[str, Any]:
     """Dotted key -> value of everything in a recipe that a result depends on."""
-    return {key: value for key, value in _flat(json.loads(json.dumps(recipe))).items() if key not in _FREE}
+    return {key: value for key, value in _flat(json.loads(json.dumps(recipe))).items() if not _is_free(key)}
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
@@ -124,6 +126,10 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     flat_old, flat_new = binding(old), binding(new)
     keys = [key for key in {**flat_old, **flat_new} if flat_old.get(key) != flat_new.get(key)]
     return [f"{key}: {flat_old.get(key)}, not {flat_new.get(key)}" for key in keys]
+
+
+def _is_free(key: str) -> bool:
+    return any(key == free or key.startswith(f"{free}.") for free in _FREE)
 
 
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:

@@ -14,7 +14,8 @@ from unlabeled.recipes.resolve import resolve
 from unlabeled.runs.prepare import prepare
 from unlabeled.runs.run import Run
 from unlabeled.training.checkpoint import optimizer_state
-from unlabeled.training.trainer import Trainer, start_accelerator
+from unlabeled.training.launch import start_accelerator
+from unlabeled.training.trainer import Trainer
 from unlabeled_registry.registry import discover
 
 NEVER = 10**9

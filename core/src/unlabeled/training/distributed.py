@@ -29,6 +29,11 @@ def total(value: Tensor) -> Tensor:
     return value
 
 
+def any_process(value: bool, device: torch.device) -> bool:
+    """Whether the value is true on some process."""
+    return value if process_count() == 1 else bool(total(torch.tensor(float(value), device=device)) > 0)
+
+
 class _SumWithGradient(torch.autograd.Function):
     @staticmethod
     def forward(value: Tensor) -> Tensor:

@@ -1,7 +1,6 @@
 """Monitors for collapse: how spread out and how many-dimensional what a loss compares is."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -24,21 +23,6 @@ def effective_rank(features: Tensor, eps: float = 1e-7) -> float:
     return float(torch.exp(-(shares * shares.log()).sum()))
 
 
-@dataclass(frozen=True)
-class Collapse:
-    """A sign of collapse, as it is told to a person."""
-
-    name: str
-    spread: float
-    threshold: float = 0.05
-
-    def __str__(self) -> str:
-        return (
-            f"{self.name}: the features of a batch are nearly all the same (spread {self.spread:.3f}, healthy near 1, "
-            f"threshold {self.threshold}; SimSiam, section 4.1); lower the learning rate or strengthen the augmentations"
-        )
-
-
 def monitor_features(gathered: Mapping[str, Mapping[str, Tensor]]) -> dict[str, float]:
     """Spread and effective rank of every gathered (R, D) output, by `objective/output/monitor`."""
     monitors = {}
@@ -48,11 +32,3 @@ def monitor_features(gathered: Mapping[str, Mapping[str, Tensor]]) -> dict[str, 
                 monitors[f"{name}/{key}/spread"] = feature_spread(value)
                 monitors[f"{name}/{key}/effective_rank"] = effective_rank(value)
     return monitors
-
-
-def find_collapse(monitors: Mapping[str, float]) -> list[Collapse]:
-    """The monitored outputs that have collapsed."""
-    found = [
-        Collapse(name.removesuffix("/spread"), value) for name, value in monitors.items() if name.endswith("/spread")
-    ]
-    return [item for item in found if item.spread < item.threshold]

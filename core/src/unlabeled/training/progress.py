@@ -33,16 +33,18 @@ class TrainingProgress:
         elapsed = time.perf_counter() - self._began
         done = step - self._start
         rate = done * self._batch_size / elapsed
-        status = f"loss {metrics['loss']:.4f}  {rate:,.0f} samples/s"
+        loss = f"loss {metrics['loss']:.4f}" if "loss" in metrics else "skipped"
+        status = f"{loss}  {rate:,.0f} samples/s"
         if self._bar is not None:
             self._bar.update(self._task, completed=step, status=status)
         else:
             left = elapsed / max(done, 1) * (self._steps - step)
             self.console.print(f"step {step}/{self._steps}  {status}  {left:.0f} s left", highlight=False)
 
-    def say(self, message: str) -> None:
-        """Show a line."""
-        self.console.print(message, highlight=False, markup=False, soft_wrap=True)
+    def say(self, message: str, *, everywhere: bool = False) -> None:
+        """Show a line; `everywhere`: also from a process that is not the first, and where progress is quiet."""
+        console = Console(stderr=True) if everywhere else self.console
+        console.print(message, highlight=False, markup=False, soft_wrap=True)
 
     def stop(self) -> None:
         """End the bar."""

@@ -22,6 +22,10 @@ class Record(Protocol):
         """Add lines to one of the run's .jsonl files."""
         ...
 
+    def read(self, name: str) -> list[dict[str, Any]]:
+        """The lines of one of them."""
+        ...
+
     def cut(self, step: int) -> None:
         """Drop the lines that lie after a step."""
         ...

@@ -64,6 +64,10 @@ class Setup:
         check_size(samples, training.batch_size, training.drop_last)
         per_epoch = steps_per_epoch(samples, training.batch_size, training.drop_last)
         steps = training.steps if training.steps is not None else max(1, round(per_epoch * (training.epochs or 0)))
+        if training.skip_steps and training.skip_steps[-1][1] > steps:
+            raise UnlabeledError(
+                f"training.skip_steps: {list(training.skip_steps[-1])} lies after the last step, {steps}; give steps up to it"
+            )
         return Facts(samples, training.batch_size, steps, steps / per_epoch)
 
     def learner(self, facts: Facts) -> Learner:

@@ -33,6 +33,8 @@ class StepResult:
     monitors: dict[str, float] = field(default_factory=dict)
     gathered: Outputs = field(default_factory=dict)
     statistics: Outputs = field(default_factory=dict)
+    stop: bool = False
+    """Whether some process wants to stop after this step."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class StepEngine:
     weights: Mapping[str, float]
     no_sync: Callable[[], AbstractContextManager[None]] = nullcontext
     autocast: Callable[[], AbstractContextManager[object]] = nullcontext
+    stop: Callable[[], bool] = lambda: False
+    """Whether this process wants to stop; asked once a step, and summed with the losses."""
 
     @property
     def coupled(self) -> bool:
@@ -73,7 +77,7 @@ class StepEngine:
             start = own.stop
         _divide_gradients(self.learner, scale)
         _add_head_gradients(head_gradients, self.learner)
-        return _summed(result, counts, sum(rows))
+        return _summed(result, counts, sum(rows), self.stop())
 
     def evaluate(self, views: Views, context: Context) -> dict[str, tuple[float, float]]:
         """Term or monitor -> (sum, count) on one batch of one process, without gradient; monitors count rows."""
@@ -318,18 +322,19 @@ def _collect(
     result.gathered[name] = {key: value.detach() for key, value in everyone.items()}
 
 
-def _summed(result: StepResult, counts: Mapping[str, Mapping[str, Tensor]], rows: int) -> StepResult:
+def _summed(result: StepResult, counts: Mapping[str, Mapping[str, Tensor]], rows: int, stop: bool) -> StepResult:
     """Sums over processes of what each found, in one message; means of terms and monitors."""
     names = [*result.terms, *result.monitors]
-    values = torch.tensor([result.loss, *result.terms.values(), *result.monitors.values()], dtype=torch.float64)
+    found_here = [result.loss, float(stop), *result.terms.values(), *result.monitors.values()]
+    values = torch.tensor(found_here, dtype=torch.float64)
     device = next(iter(counts.values()))[""].device
     means: list[float] = total(values.to(device)).tolist()
-    found = dict(zip(names, means[1:], strict=True))
+    found = dict(zip(names, means[2:], strict=True))
     for key in result.terms:
         name, _, term = key.partition("/")
         result.terms[key] = found[key] / _count(counts[name], term)
     result.monitors = {key: found[key] / rows for key in result.monitors}
-    result.loss = means[0]
+    result.loss, result.stop = means[0], means[1] > 0
     result.statistics = {
         name: {key: total(value) for key, value in items.items()} for name, items in result.statistics.items()
     }

@@ -1,106 +1,54 @@
 """The trainer: one loop for every objective, on accelerate."""
 
 import math
-import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.state import AcceleratorState
-from accelerate.utils import DistributedDataParallelKwargs
 
 from unlabeled.data.loader import Plan, StepBatches, load_steps
 from unlabeled.data.order import step_positions, steps_per_epoch
 from unlabeled.data.quarantine import Quarantine
-from unlabeled.errors import UnlabeledError
+from unlabeled.errors import Stopped, UnlabeledError
 from unlabeled.interfaces.objective import Context
-from unlabeled.recipes.resolve import ResolvedRecipe
-from unlabeled.training.agreement import agree, together
-from unlabeled.training.checkpoint import (
-    MODEL,
-    OPTIMIZER,
-    checkpoint_step,
-    clean_checkpoints,
-    find_newest,
-    optimizer_state,
-    restore_module,
-    restore_optimizer,
-    write_part,
+from unlabeled.training.agreement import agree
+from unlabeled.training.checkpoint import checkpoint_step
+from unlabeled.training.continuation import Continuation
+from unlabeled.training.distributed import (
+    any_process,
+    gather_lines,
+    gather_rows,
+    process_count,
+    process_index,
+    total,
+    wait_for_all,
 )
-from unlabeled.training.distributed import gather_lines, gather_rows, process_count, process_index, total, wait_for_all
 from unlabeled.training.embedding import survey_features
+from unlabeled.training.guards import Guards, not_finite, taken
 from unlabeled.training.layers import checkpoint_layers, compile_layers
 from unlabeled.training.learner import Learner
-from unlabeled.training.monitors import find_collapse, monitor_features
+from unlabeled.training.memory import OutOfMemory, attempt, explain, halve, read_note, write_note
+from unlabeled.training.monitors import monitor_features
 from unlabeled.training.normalization import BatchNorm, check_normalization, settle
 from unlabeled.training.optimizers import build_optimizer, parameter_groups, set_learning_rate
-from unlabeled.training.precision import LossScale, autocast
+from unlabeled.training.precision import autocast
 from unlabeled.training.progress import TrainingProgress
 from unlabeled.training.record import Record
-from unlabeled.training.retention import Retention, check_metric, choose_best, collect_scores
-from unlabeled.training.saving import CheckpointWriter
 from unlabeled.training.schedule import schedule_factor
 from unlabeled.training.setup import Setup
-from unlabeled.training.sharding import (
-    cut_parts,
-    is_sharded,
-    no_sync,
-    shard_learner,
-    sharding_plan,
-    whole,
-    whole_state,
-)
+from unlabeled.training.sharding import is_sharded, no_sync, shard_learner, sharding_plan, whole, whole_state
 from unlabeled.training.step import StepEngine, StepResult
+from unlabeled.training.stopping import StopRequest
 from unlabeled.training.trackers import Trackers
 from unlabeled.training.views import ViewBuilder
 from unlabeled_registry.hooks import Hooks
 
 Evaluate = Callable[[Setup, Learner, int], list[dict[str, Any]]]
 """(setup, learner, step) -> the lines for evaluations.jsonl; the trainer itself knows no evaluator."""
-
-
-@dataclass
-class _State:
-    """What a run counts besides weights."""
-
-    step: int = 0
-    bad_steps: int = 0
-    bad_steps_in_a_row: int = 0
-    bad_cells: int = 0
-    samples: int = 0
-    best: dict[str, Any] | None = None
-
-
-def start_accelerator(recipe: ResolvedRecipe) -> Accelerator:
-    """The accelerator of this process, as `accelerate launch` or torchrun set it up."""
-    training = recipe.recipe.training
-    if training.threads is not None:
-        torch.set_num_threads(training.threads)
-    if training.device == "cuda" and not torch.cuda.is_available():
-        raise UnlabeledError(
-            "training.device: cuda, but torch sees no GPU; `unlabeled env` shows why, or set training.device=cpu"
-        )
-    if (
-        os.environ.get("ACCELERATE_USE_CPU", "").lower() == "true"
-        and "MASTER_ADDR" in os.environ
-        and "WORLD_SIZE" not in os.environ
-    ):
-        raise UnlabeledError(
-            "accelerate launch --cpu starts one process, however many were asked for; write "
-            "accelerate launch --multi_gpu --num_processes N (works on CPU too), or torchrun --nproc-per-node N"
-        )
-    # accelerate keeps the first precision of a Python process for all later runs, and refuses another.
-    AcceleratorState._reset_state()
-    ddp = DistributedDataParallelKwargs(broadcast_buffers=False, find_unused_parameters=True)
-    return Accelerator(
-        mixed_precision="no",  # the step engine casts, so that losses stay outside
-        cpu=training.device == "cpu" or not torch.cuda.is_available(),
-        kwargs_handlers=[ddp],
-    )
 
 
 class Trainer:
@@ -112,10 +60,11 @@ class Trainer:
         self.setup, self.run, self.accelerator, self.evaluate = setup, run, accelerator, evaluate
         self.config = setup.recipe.recipe.training
         self.main = accelerator.is_main_process
+        self.stop = StopRequest(self.config.max_time, quiet=quiet or not self.main)
         self.reader = setup.reader(setup.data.splits["train"])
         self.facts = setup.facts(len(self.reader))
+        self._check_shares()
         self.learner = setup.learner(self.facts).to(accelerator.device)
-        check_normalization(self.learner, self.config.micro_batches)
         if self.config.gradient_checkpointing:
             checkpoint_layers(self.learner)
         if self.config.compile:
@@ -126,80 +75,61 @@ class Trainer:
         groups = parameter_groups(self.learner, self.learner.group_overrides(), self.config.weight_decay)
         self.optimizer = build_optimizer(groups, self.config)
         self.views = ViewBuilder.of(setup.recipe)
+        self.continuation = Continuation(
+            self.learner, self.optimizer, run, self.config, self._announce, bool(setup.recipe.evaluators)
+        )
+        self.writer = self.continuation.writer
+        self.state, self.restored_from, self.passed_over = self.continuation.restore(writes=self.main)
+        agree({"the checkpoints": {"the newest": self.restored_from or "none"}})
+        needed = max(self.config.micro_batches, self.state.micro_batches, read_note(run.folder))
+        self.state.micro_batches = needed
+        check_normalization(self.learner, needed)
         self.plan = Plan(
             self.config.seed,
             self.facts.steps,
             self.config.batch_size,
             self.config.drop_last,
-            self.config.micro_batches,
+            needed,
             process_index(),
             process_count(),
         )
-        self._check_shares()
-        self.state, self.scale = _State(), LossScale.of(self.config.precision)
-        self.restored_from, self.passed_over = self._restore()
-        agree({"the checkpoints": {"the newest": self.restored_from or "none"}})
+        self._surveyed: int | None = None
         self.model = self.learner if sharding is not None else accelerator.prepare_model(self.learner)
         # Found once: walking all modules at every step costs as much as a small model's layers.
         self.parameters = list(self.learner.parameters())
         self.normalizations = [each for each in self.learner.modules() if isinstance(each, BatchNorm)]
-        weights = {entry.name: entry.weight for entry in setup.recipe.objectives}
         self.engine = StepEngine(
             self.model,
             self.learner,
-            weights,
+            {entry.name: entry.weight for entry in setup.recipe.objectives},
             lambda: no_sync(self.model, accelerator),
             lambda: autocast(self.config.precision, accelerator.device),
+            lambda: self.stop.reason is not None,
         )
         self.progress = TrainingProgress(
             self.facts.steps, self.state.step, self.config.batch_size, quiet=quiet or not self.main
         )
+        self.guards = Guards(self.config, self.facts.steps, run, self.progress.say, self.main)
         self.hooks = Hooks(self.progress.say)
         for name, package in setup.registry.packages().items():
             self.hooks.register(name, package)
         self.trackers = Trackers(run.folder) if self.main else None
-        retention = Retention(self.config.keep_checkpoints, self.config.keep_every)
-        self.writer = CheckpointWriter(run.checkpoints, retention, self._announce)
-        self.quarantine = Quarantine(
-            run.folder,
-            setup.data.config.max_bad,
-            setup.cut_off,
-            gather_lines,
-            run.append if self.main else None,
-        )
+        append = run.append if self.main else None
+        self.quarantine = Quarantine(run.folder, setup.data.config.max_bad, setup.cut_off, gather_lines, append)
 
     def fit(self) -> None:
-        """Train to the last step. Steps that are not finite change nothing."""
+        """Train to the last step. Steps that are not finite change nothing. `Stopped` where it was asked to stop early."""
         for problem in self.passed_over:
             self.progress.say(f"{problem}; passed over")
         if self.restored_from is not None:
             self.progress.say(f"continuing {self.run.folder} after step {self.state.step}")
+        self.guards.say_late_skips(self.state.step)
         self._hook("run_started", run=self.run.folder, recipe=self.setup.recipe.dump(), step=self.state.step)
-        metrics: dict[str, float] = {}
-        self.learner.train()
         try:
-            steps = load_steps(
-                self.reader, self.views.all_keys(), self.plan, self.state.step, self.setup.data.config.workers
-            )
-            began, logged = time.perf_counter(), self.state.step
-            for batches in steps:
-                self._quarantine(batches)
-                metrics = self._step(batches)
-                done = self.state.step
-                if self.main and (done % self.config.log_every == 0 or done == self.facts.steps):
-                    self._log(metrics, (time.perf_counter() - began) / (done - logged))
-                    began, logged = time.perf_counter(), done
-                self.progress.step(done, metrics)
-                self._hook("step_ended", run=self.run.folder, step=done, metrics=metrics)
-                self.writer.poll()
-                last = done == self.facts.steps
-                evaluations = None
-                if last or (self.config.evaluate_every and done % self.config.evaluate_every == 0):
-                    evaluations = self._evaluate(done)
-                if last or done % self.config.checkpoint_every == 0:
-                    self._save(metrics, evaluations)
-            self.writer.wait()
-            wait_for_all()
+            with self.stop:
+                metrics = self._fit()
+        except RuntimeError as error:
+            raise explain(error, process_count() > 1 and read_note(self.run.folder) > self.plan.micro_batches) from None
         finally:
             self.writer.close()
             self.progress.stop()
@@ -207,44 +137,127 @@ class Trainer:
                 self.trackers.close()
         self._hook("run_ended", run=self.run.folder, step=self.state.step, metrics=metrics)
 
-    def _step(self, batches: StepBatches) -> dict[str, float]:
-        """One optimizer step: the line of metrics.jsonl it gives."""
-        step = batches.step
-        rows = self.plan.step_rows(step, len(self.reader))
-        device = self.accelerator.device
-        parts = [
-            self.views.build(micro, self.learner, seed=self.config.seed, step=step, device=device)
-            for micro in batches.micro_batches
-        ]
+    def _fit(self) -> dict[str, float]:
+        """All steps that are left; the metrics of the last."""
+        self._make_up_evaluation()
+        self.learner.train()
+        metrics: dict[str, float] = {}
+        began, logged = time.perf_counter(), self.state.step
+        for batches in self._batches():
+            found = self._step(batches)
+            if found is None:
+                continue  # the same step comes again, in smaller micro-batches
+            metrics, stop = found
+            self._quarantine(batches)
+            done = self.state.step
+            if self.main and self._logged(done):
+                self._log(metrics, (time.perf_counter() - began) / (done - logged))
+                began, logged = time.perf_counter(), done
+            self._stop_on_collapse(done)
+            self.progress.step(done, metrics)
+            self._hook("step_ended", run=self.run.folder, step=done, metrics=metrics)
+            self.writer.poll()
+            evaluations = self._evaluate(done) if self._evaluation_due(done) and not stop else None
+            if stop or done == self.facts.steps or done % self.config.checkpoint_every == 0:
+                self._save(metrics, evaluations)
+            if stop:
+                self._end_early()
+        self.writer.wait()
+        wait_for_all()
+        return metrics
+
+    def _batches(self) -> Iterator[StepBatches]:
+        """The steps to do; read anew from the step in which memory ran out, in the smaller micro-batches of a new plan."""
+        while self.state.step < self.facts.steps:
+            plan, workers = self.plan, self.setup.data.config.workers
+            for batches in load_steps(self.reader, self.views.all_keys(), plan, self.state.step, workers):
+                yield batches
+                if self.plan is not plan:
+                    break
+
+    def _step(self, batches: StepBatches) -> tuple[dict[str, float], bool] | None:
+        """One optimizer step: the line of metrics.jsonl it gives, and whether to stop; None where memory ran out."""
+        step, state = batches.step, self.state
         self._survey(batches)
-        ids = gather_rows(torch.cat([micro.ids for micro in batches.micro_batches]).to(device), rows)
-        context = Context(step, self.facts.steps, batches.epoch, self.config.seed, ids=ids, total=total)
-        result = self.engine.gradients(parts, context, rows, scale=self.scale.value)
+        if self.guards.skips(step + 1):
+            state.step += 1
+            stop = any_process(self.stop.reason is not None, self.accelerator.device)
+            return {"step": state.step, "skipped": True}, stop
+        computed = attempt(lambda: self._gradients(batches))
+        if isinstance(computed, OutOfMemory):
+            self._smaller_micro_batches(batches, computed)
+            return None
+        result, context = computed
         self._drop_frozen(context)
         norm = self._gradient_norm()
         rate = set_learning_rate(
             self.optimizer, self.config.learning_rate, schedule_factor(step, self.facts.steps, self.config)
         )
-        taken = math.isfinite(result.loss) and math.isfinite(norm)
-        if taken:
+        sound = taken(result.loss, norm)
+        state.step += 1
+        if sound:
             self.optimizer.step()
+        names = [] if sound else not_finite(self.learner)
         self.optimizer.zero_grad(set_to_none=True)
-        settle(self.normalizations, taken=taken)
-        if taken:
+        settle(self.normalizations, taken=sound)
+        if sound:
             self._after_step(result, context)
-        self._count(taken, result, norm)
-        metrics = {"step": self.state.step, "loss": result.loss, "learning_rate": rate, "gradient_norm": norm}
+            state.loss_scale.count()
+            self.guards.taken(state, result, norm, context.ids)
+        elif state.loss_scale.overflows(result.loss, norm):
+            self.progress.say(
+                f"step {state.step}: a gradient overflows float16; the step was skipped, gradients are now scaled by "
+                f"{state.loss_scale.value:g}"
+            )
+        else:
+            self.guards.not_taken(state, result, norm, context.ids, names)
+        metrics = {"step": state.step, "loss": result.loss, "learning_rate": rate, "gradient_norm": norm}
         metrics |= result.terms | result.monitors
-        if self.scale.dynamic:
-            metrics["loss_scale"] = self.scale.value
-        if taken and self.main and self.state.step % self.config.log_every == 0:
+        if state.loss_scale.dynamic:
+            metrics["loss_scale"] = state.loss_scale.value
+        if sound and self.main and state.step % self.config.log_every == 0:
             metrics |= monitor_features(result.gathered)
-        return metrics
+        return metrics, result.stop
+
+    def _gradients(self, batches: StepBatches) -> tuple[StepResult, Context]:
+        device = self.accelerator.device
+        rows = self.plan.step_rows(batches.step, len(self.reader))
+        parts = [
+            self.views.build(micro, self.learner, seed=self.config.seed, step=batches.step, device=device)
+            for micro in batches.micro_batches
+        ]
+        ids = gather_rows(torch.cat([micro.ids for micro in batches.micro_batches]).to(device), rows)
+        context = Context(batches.step, self.facts.steps, batches.epoch, self.config.seed, ids=ids, total=total)
+        return self.engine.gradients(parts, context, rows, scale=self.state.loss_scale.value), context
+
+    def _smaller_micro_batches(self, batches: StepBatches, failure: OutOfMemory) -> None:
+        """Forget the attempt and halve the micro-batches: of this start, or, among several processes, of the next."""
+        self.optimizer.zero_grad(set_to_none=True)
+        settle(self.normalizations, taken=False)
+        sizes = [micro.rows for micro in batches.micro_batches]
+        more, message = halve(self.plan.micro_batches, sizes, batches.step + 1, failure)
+        try:
+            check_normalization(self.learner, more)
+        except UnlabeledError as error:
+            raise UnlabeledError(
+                f"step {batches.step + 1}: out of memory ({failure.reason})", *error.problems
+            ) from None
+        if process_count() > 1:
+            write_note(self.run.folder, more, process_index())
+            message += "; stopped, as the other processes wait within the step: the same command continues"
+            self.progress.say(message, everywhere=True)
+            raise Stopped(message)
+        self.progress.say(message)
+        self.state.micro_batches = more
+        self.plan = replace(self.plan, micro_batches=more)
 
     def _survey(self, batches: StepBatches) -> None:
         """Before the first step of an epoch: show the whole training set to the objectives that ask for it."""
-        if batches.step % steps_per_epoch(len(self.reader), self.config.batch_size, self.config.drop_last):
+        if batches.step == self._surveyed or batches.step % steps_per_epoch(
+            len(self.reader), self.config.batch_size, self.config.drop_last
+        ):
             return
+        self._surveyed = batches.step
         due = [
             (name, objective)
             for name, objective in self.learner.named()
@@ -268,30 +281,6 @@ class Trainer:
                     context,
                 )
 
-    def _count(self, taken: bool, result: StepResult, norm: float) -> None:
-        state = self.state
-        state.step += 1
-        if taken:
-            state.bad_steps_in_a_row = 0
-            self.scale.count()
-            return
-        if self.scale.overflows(result.loss, norm):
-            self.progress.say(
-                f"step {state.step}: a gradient overflows float16; the step was skipped, gradients are now scaled by "
-                f"{self.scale.value:g}"
-            )
-            return
-        state.bad_steps += 1
-        state.bad_steps_in_a_row += 1
-        self.progress.say(
-            f"step {state.step}: the loss or gradient is not finite ({result.loss}); the step was skipped"
-        )
-        if state.bad_steps_in_a_row >= self.config.max_bad_steps:
-            raise UnlabeledError(
-                f"training: {state.bad_steps_in_a_row} steps in a row were not finite (the last: step {state.step}); "
-                "lower training.learning_rate, set training.clip_norm, or look for NaN in the data"
-            )
-
     def _drop_frozen(self, context: Context) -> None:
         for _, objective in self.learner.named():
             prefixes = tuple(objective.frozen(context))
@@ -301,12 +290,13 @@ class Trainer:
                         parameter.grad = None
 
     def _gradient_norm(self) -> float:
-        """The norm of the gradient before it is clipped."""
+        """The norm before clipping. What is not finite stays where it is, so that it can be named."""
         parameters = [parameter for parameter in self.parameters if parameter.grad is not None]
         norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
-        if self.config.clip_norm is not None:
+        value = float(whole(norm))
+        if self.config.clip_norm is not None and math.isfinite(value):
             torch.nn.utils.clip_grads_with_norm_(parameters, self.config.clip_norm, norm)
-        return float(whole(norm))
+        return value
 
     def _log(self, metrics: Mapping[str, float], seconds: float) -> None:
         self.run.append("metrics.jsonl", [metrics])
@@ -316,8 +306,37 @@ class Trainer:
         self.run.append("timings.jsonl", [timing])
         if self.trackers is not None:
             self.trackers.log(step, metrics)
-        for sign in find_collapse(metrics):
-            self.progress.say(f"warning: step {step}: {sign}")
+        self.guards.logged(self.state, metrics)
+
+    def _stop_on_collapse(self, step: int) -> None:
+        """Only the first process watches, so all ask it; once a logged step, where the recipe wants it."""
+        if self.config.stop_on_collapse and self._logged(step):
+            sign = self.guards.collapsed(self.state)
+            if any_process(sign is not None, self.accelerator.device):
+                raise self.guards.collapse_error(step, sign)
+
+    def _logged(self, step: int) -> bool:
+        return step % self.config.log_every == 0 or step == self.facts.steps
+
+    def _evaluation_due(self, step: int) -> bool:
+        every = self.config.evaluate_every
+        return step == self.facts.steps or bool(every and step and step % every == 0)
+
+    def _make_up_evaluation(self) -> None:
+        """Evaluate now where an early stop left no time for it."""
+        step = self.state.step
+        if self._evaluation_due(step):
+            done = self.main and any(line["step"] == step for line in self.run.read("evaluations.jsonl"))
+            if not any_process(done, self.accelerator.device):
+                self._evaluate(step)
+
+    def _end_early(self) -> None:
+        step, reason = self.state.step, self.stop.reason or "another process was asked to"
+        self.writer.wait()
+        message = f"stopped after step {step} ({reason}); the same command continues"
+        self.progress.say(message)
+        wait_for_all()  # torchrun ends all processes when the first has gone: not before this line is out
+        raise Stopped(message)
 
     def whole_learner(self) -> Learner:
         """The learner with all its weights on every process, which must ask for it together."""
@@ -338,42 +357,14 @@ class Trainer:
         wait_for_all()
         return lines
 
-    def _save(self, metrics: Mapping[str, float], evaluations: Sequence[Mapping[str, Any]] | None) -> None:
-        """Have a checkpoint written, by the first process; evaluations: those of this step, None where none were due."""
-        step, wanted = self.state.step, self.config.keep_best
-        tensors, shards = cut_parts(
-            {MODEL: self.learner.state_dict(), OPTIMIZER: optimizer_state(self.optimizer, self.learner)}
+    def _save(self, metrics: Mapping[str, float], evaluations: list[dict[str, Any]] | None) -> None:
+        self.continuation.save(
+            self.state, metrics, evaluations, writes=self.main, last=self.state.step == self.facts.steps
         )
-        if shards:
-            together(lambda: write_part(self.run.checkpoints, step, tensors))
-        if not self.main:
-            return
-        scores = collect_scores(metrics, evaluations or ())
-        self.state.best = choose_best(self.state.best, wanted, step, scores)
-        trainer = {**asdict(self.state), "loss_scale": asdict(self.scale), **shards}
-        self.writer.save(tensors, trainer, self.state.best["step"] if self.state.best else None)
-        measured = step % self.config.log_every == 0 and (evaluations is not None or not self.setup.recipe.evaluators)
-        if wanted is not None and self.state.best is None and (measured or step == self.facts.steps):
-            check_metric(wanted, step, scores)
 
     def _announce(self, checkpoint: Path) -> None:
         step = checkpoint_step(checkpoint)
         self._hook("checkpoint_written", run=self.run.folder, step=step, checkpoint=checkpoint)
-
-    def _restore(self) -> tuple[str | None, tuple[str, ...]]:
-        """Go on from the newest sound checkpoint: its name, and what is wrong with newer ones."""
-        found = find_newest(self.run.checkpoints)
-        if found is not None:
-            restore_module(self.learner, found)
-            restore_optimizer(self.optimizer, self.learner, found)
-            counted = dict(found.checkpoint.trainer)
-            self.scale = LossScale(**counted.pop("loss_scale"))
-            self.state = _State(**counted)
-        wait_for_all()
-        if self.main:
-            clean_checkpoints(self.run.checkpoints)
-            self.run.cut(self.state.step)
-        return (found.path.name, found.passed_over) if found else (None, ())
 
     def _quarantine(self, batches: StepBatches) -> None:
         bad = self.quarantine.share(batches.bad)

@@ -108,6 +108,7 @@ class CLIP(Objective):
                 found = (contrast.correct & scored).sum()
                 monitors[f"{query}->{candidate}.accuracy"] = found / scored.sum().clamp(min=1)
             sums[_term(one, other)] = torch.stack(terms).mean()
+            monitors[f"{_term(one, other)}.chance_loss"] = both.sum().clamp(min=1).log()
         return Loss(sums, monitors=monitors)
 
     def after_step(

@@ -92,7 +92,7 @@ class Wav2Vec2Objective(Objective):
         return {"contrastive": scored_steps(view).sum(), "penalty": view.present.sum()}
 
     def represent(self, views: Sequence[View], encoders: Mapping[str, Encoder], context: Context) -> dict[str, Tensor]:
-        """Per row: contrastive, penalty, correct, compared, chance (B,); soft, used (B, G * V): masked steps by entry."""
+        """Per row: contrastive, chance_loss, penalty, correct, compared, chance (B,); soft, used (B, G, V): steps by entry."""
         (view,) = views
         encoder, draws = encoders[view.encoder], context.draws(view)
         tokens = encoder.embed(view)
@@ -122,10 +122,12 @@ class Wav2Vec2Objective(Objective):
     def loss(self, own: Mapping[str, Tensor], all: Mapping[str, Tensor], context: Context) -> Loss:
         """The three terms; monitors: contrastive_accuracy beside contrastive_chance, codebook_perplexity_1 to G."""
         groups, entries = self.config.groups, self.config.entries
-        soft, used = (_shares(all[name].unflatten(1, (groups, entries))) for name in ("soft", "used"))
+        soft, used = (_shares(all[name]) for name in ("soft", "used"))
         diversity = 1 - perplexity(soft).sum() / (groups * entries)
         compared = own["compared"].sum().clamp(min=1)
+        scored = (own["used"].sum() / groups).clamp(min=1)
         monitors = {
+            "contrastive.chance_loss": own["chance_loss"].sum() / scored,
             "contrastive_accuracy": own["correct"].sum() / compared,
             "contrastive_chance": own["chance"].sum() / compared,
             "gumbel_temperature": used.new_tensor(self.gumbel_temperature(context.step)),
@@ -167,6 +169,7 @@ class Wav2Vec2Objective(Objective):
         zero = loss.new_zeros(())
         return {
             "contrastive": torch.where(real, loss, zero).sum(dim=1),
+            "chance_loss": torch.where(real, (1 + (~same).sum(dim=2)).to(wide).log(), zero).sum(dim=1),
             "compared": compared.sum(dim=1).to(wide),
             "correct": correct.sum(dim=1).to(wide),
             "chance": torch.where(compared, chance, zero).sum(dim=1),
@@ -194,11 +197,11 @@ def _rank(mask: Tensor, places: Tensor) -> Tensor:
 
 
 def _usage(assignment: Assignment, real: Tensor) -> dict[str, Tensor]:
-    """soft, used (B, G * V): the soft distributions, and the likeliest entries, summed over the real steps."""
+    """soft, used (B, G, V): the soft distributions, and the likeliest entries, summed over the real steps."""
     soft = assignment.soft
     used = nn.functional.one_hot(soft.argmax(dim=-1), soft.shape[-1]).to(soft.dtype)
     weight = real.to(soft.dtype).unsqueeze(2).unsqueeze(3)
-    return {"soft": (weight * soft).sum(dim=1).flatten(1), "used": (weight * used).sum(dim=1).flatten(1)}
+    return {"soft": (weight * soft).sum(dim=1), "used": (weight * used).sum(dim=1)}
 
 
 def _shares(sums: Tensor) -> Tensor:

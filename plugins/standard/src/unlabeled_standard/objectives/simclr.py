@@ -73,7 +73,7 @@ class SimCLR(Objective):
 
     def loss(self, own: Mapping[str, Tensor], all: Mapping[str, Tensor], context: Context) -> Loss:
         """`contrast`: NT-Xent summed over own views; `NAME.accuracy`: how often the positive is the nearest."""
-        terms, monitors = [], {}
+        terms, monitors, views = [], {}, []
         for name in self.names:
             present = all[f"{name}.present"].bool()
             contrast = nt_xent(
@@ -83,4 +83,8 @@ class SimCLR(Objective):
             terms.append(torch.where(scored, contrast.loss, 0.0).sum())
             correct = (contrast.correct & scored).sum()
             monitors[f"{name}.accuracy"] = correct / scored.sum().clamp(min=1)
+            views.append(2.0 * present.sum())
+        # Each view is told from all others of its encoder, so 2 R - 1 candidates.
+        scores = torch.stack(views)
+        monitors["contrast.chance_loss"] = (scores * (scores - 1).clamp(min=1).log()).sum() / scores.sum().clamp(min=1)
         return Loss({"contrast": torch.stack(terms).sum()}, monitors=monitors)
