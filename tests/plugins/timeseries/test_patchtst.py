@@ -10,6 +10,7 @@ from transformers.models.patchtst.modeling_patchtst import PatchTSTMasking
 
 from unlabeled import BatchNorm, View
 from unlabeled.testing import check_encoder, check_export
+from unlabeled.training.normalization import settle
 from unlabeled_timeseries.encoders.patchtst import PatchTST, PatchTSTOptions
 from unlabeled_timeseries.modality import Series
 
@@ -133,8 +134,7 @@ def test_batch_norms_are_synchronised_and_still_load(tmp_path: Path, build: Any,
     norms = [module for module in encoder.modules() if isinstance(module, BatchNorm)]
     assert len(norms) == 4 and not any(isinstance(module, torch.nn.BatchNorm1d) for module in encoder.modules())
     encoder.train()(view)
-    for norm in norms:
-        norm.commit()
+    settle(norms, taken=True)
     encoder.eval().export(tmp_path)
     model = AutoModel.from_pretrained(tmp_path).eval()
     with torch.no_grad():

@@ -180,13 +180,13 @@ class Reader:
     def _readable_cells(self, name: str, rejected: dict[int, str]) -> Iterator[Any]:
         """The cells of a column that can be packed; the others are noted by the numbers of their rows."""
         cells = self.split.cells(self.columns[name])
-        for number, cell in zip(self.split.numbers.tolist(), cells, strict=True):
+        for position, cell in enumerate(cells):
             if cell is None:
                 continue
             try:
                 self.modalities[name].check(cell)
             except Exception as error:
-                rejected[number] = str(_bad_cell(name, error))
+                rejected[int(self.split.numbers[position])] = str(_bad_cell(name, error))
             else:
                 yield cell
 

@@ -70,7 +70,7 @@ def run_trial(trial: Trial, folder: Path) -> dict[str, Tensor]:
         found: dict[str, Tensor] = {}
 
         def keep_gradients(*_: object) -> None:
-            number = trainer.state.step + 1
+            number = trainer.state.step  # which counts this step already
             if number in (1, trial.steps):
                 found.update(_gradients(trainer.learner, number))
 
