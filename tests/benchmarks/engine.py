@@ -1,14 +1,22 @@
-"""What the trainer costs above a bare PyTorch loop of the same model.
+"""What the engine costs. Checkpoints, contrastive losses, the loader and streams have benchmarks of their own beside this one.
 
-    python tests/benchmarks/engine.py [--steps N] [--warm-up N] [--threads N]
+    python tests/benchmarks/engine.py overhead [--steps N] [--warm-up N] [--threads N]
+    python tests/benchmarks/engine.py first [RECIPE ...]
+    python tests/benchmarks/engine.py processes [RECIPE] [--counts 1 2 4] [--steps N]
 
-For each case a bare loop, as a person would write it for one process, and the trainer take turns, a step each, in one
-process: same architecture, same batches in memory, same optimizer and clipping. Prints medians of the CPU time of a
-step and their difference, beside what is allowed: 0.5 ms and 2 % of the bare step.
+overhead: the trainer above a bare PyTorch loop of the same model. The bare loop, as a person would write it for one process,
+and the trainer take turns, a step each, in one process: same architecture, same batches in memory, same optimizer and
+clipping. Prints medians of the CPU time of a step and their difference, beside what is allowed: 0.5 ms and 2 % of the
+bare step. first: seconds from the command to its first step, with a cache of decoded samples and without. processes: a step at
+one global batch on several processes of this machine, a thread each: its time, and that time times processes against one's.
 """
 
 import argparse
+import json
+import os
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -139,12 +147,7 @@ def _bare_step(case: Case, setup: Setup, trainer: Trainer) -> Callable[[StepBatc
     return step
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=100)
-    parser.add_argument("--warm-up", type=int, default=10)
-    parser.add_argument("--threads", type=int, default=1)
-    options = parser.parse_args()
+def overhead(options: argparse.Namespace) -> None:
     torch.set_num_threads(options.threads)
     for name, case in CASES.items():
         with tempfile.TemporaryDirectory() as folder:
@@ -154,6 +157,73 @@ def main() -> None:
         above = statistics.median(b - a for a, b in zip(bare, own, strict=True)) * 1e3
         allowed = 0.5 + 0.02 * usual
         print(f"{name}: bare {usual:.2f} ms, trainer {ours:.2f} ms, above {above:.2f} ms (allowed {allowed:.2f})")
+
+
+def first(options: argparse.Namespace) -> None:
+    for recipe in options.recipes:
+        with tempfile.TemporaryDirectory() as folder:
+            seconds = [_seconds_to_first_step(recipe, Path(folder), number) for number in range(2)]
+        print(f"{recipe}: first step after {seconds[0]:.1f} s, with its samples in the cache {seconds[1]:.1f} s")
+
+
+def _seconds_to_first_step(recipe: str, folder: Path, number: int) -> float:
+    line = [sys.executable, "-m", "unlabeled", "train", recipe, "evaluation=[]", "training.steps=2"]
+    began = time.perf_counter()
+    with subprocess.Popen(
+        [*line, "--run", str(folder / str(number))],
+        env={**os.environ, "UNLABELED_CACHE": str(folder / "cache")},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr is not None
+        for text in process.stderr:
+            if text.startswith("step 1/"):
+                seconds = time.perf_counter() - began
+                process.kill()
+                return seconds
+    raise SystemExit(f"{recipe}: no step was shown")
+
+
+def processes(options: argparse.Namespace) -> None:
+    settings = [_WORLD, "evaluation=[]", "training.threads=1", "data.workers=0", "training.log_every=1"]
+    settings += [f"training.steps={options.steps}", "training.checkpoint_every=1000000", *options.overrides]
+    usual = 0.0
+    for count in options.counts:
+        with tempfile.TemporaryDirectory() as folder:
+            launch = (
+                ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)] if count > 1 else []
+            )
+            line = [sys.executable, *launch, "-m", "unlabeled", "train", options.recipe, *settings]
+            line += ["--run-folder", f"{folder}/run"]
+            subprocess.run(line, check=True, capture_output=True)
+            timings = [json.loads(text) for text in Path(folder, "run", "timings.jsonl").read_text().splitlines()]
+        seconds = statistics.median(timing["seconds_per_step"] for timing in timings[options.steps // 4 :])
+        usual = usual or seconds * count
+        print(
+            f"{options.recipe}, {count} processes: {seconds * 1e3:.1f} ms a step, {seconds * count / usual:.2f} of the work"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    command = commands.add_parser("overhead")
+    command.add_argument("--steps", type=int, default=100)
+    command.add_argument("--warm-up", type=int, default=10)
+    command.add_argument("--threads", type=int, default=1)
+    command.set_defaults(run=overhead)
+    command = commands.add_parser("first")
+    command.add_argument("recipes", nargs="*", default=["quickstart", "text-mlm", "audio-wav2vec2"])
+    command.set_defaults(run=first)
+    command = commands.add_parser("processes")
+    command.add_argument("recipe", nargs="?", default="text-mlm")
+    command.add_argument("overrides", nargs="*")
+    command.add_argument("--counts", type=int, nargs="+", default=[1, 2])
+    command.add_argument("--steps", type=int, default=24)
+    command.set_defaults(run=processes)
+    options = parser.parse_args()
+    options.run(options)
 
 
 if __name__ == "__main__":

@@ -68,6 +68,7 @@ def recipe(*objectives: Recipe | str, source: str = "sample:memory/gaps", **moda
 RECIPES = {
     "audio/wav2vec2": recipe({"id": "audio/wav2vec2", "entries": 8, "code_width": 8, "projection": 8}, audio=AUDIO),
     "crossmodal/clip": recipe({"id": "crossmodal/clip", "projection": 8}, image=IMAGE, text=TEXT, series=SERIES),
+    "crossmodal/siglip": recipe({"id": "crossmodal/siglip", "projection": 8}, image=IMAGE, text=TEXT, series=SERIES),
     "memory/momentum-contrast": recipe("memory/momentum-contrast", series=SERIES),
     "memory/noise-as-targets": recipe("memory/noise-as-targets", series=SERIES),
     "rows/align-uniform": recipe(

@@ -97,3 +97,24 @@ def test_clip_reads_several_captions_and_rows_with_gaps(stickers: Path, tmp_path
     assert len(losses) == 4 and np.isfinite(losses).all()
     assert not run.read("quarantine.jsonl")
     assert {line["on"] for line in run.read("evaluations.jsonl")} == {"image->text", "text->image"}
+
+
+def test_siglip_takes_the_place_of_clip(tmp_path: Path) -> None:
+    options = [
+        *TINY,
+        *WORLD,
+        *SMALL[:3],
+        "training.batch_size=32",
+        "objectives=[{id: crossmodal/siglip, projection: 16}]",
+        "training.steps=60",
+        "training.learning_rate=3e-3",
+        "training.warmup_steps=5",
+    ]
+    run = unlabeled.train("quickstart", options, run=tmp_path / "run", quiet=True)
+    lines = {(line["evaluator"], line["on"]): line for line in run.read("evaluations.jsonl")}
+    for direction in ("image->text", "text->image"):
+        line = lines["standard/retrieval", direction]
+        assert line["metrics"]["recall@10"] > line["baselines"]["untrained"]["recall@10"]
+    metrics = run.read("metrics.jsonl")
+    assert metrics[-1]["siglip/image-text"] < metrics[0]["siglip/image-text"] - 0.2
+    assert {path.name for path in run.exports.iterdir()} == {"image", "text", "dual-encoder"}

@@ -12,9 +12,10 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-TILE_BYTES = 16 * 2**20
-"""Memory of one tile: a square of 2,048 products in float32. Smaller ones lose to the cost of starting a tile, larger ones
-win no time, and beside the vectors themselves this much does not count (tests/benchmarks/contrastive.py --tiles)."""
+TILE_BYTES = 64 * 2**20
+"""Memory of one tile: a square of 4,096 products in float32. Starting a tile's operations costs the more, the busier the
+cores are (16,384 rows took thirteen times as long with 1 MiB as with 16), and beyond some thousand vectors this much is
+little beside them. tests/benchmarks/contrastive.py --tiles compares sizes."""
 
 
 class Reduced(NamedTuple):
