@@ -10,15 +10,17 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+_AVAILABLE = dist.is_available()
+
 
 def process_count() -> int:
     """Number of processes of the run."""
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+    return dist.get_world_size() if _AVAILABLE and dist.is_initialized() else 1
 
 
 def process_index() -> int:
     """Number of this process."""
-    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+    return dist.get_rank() if _AVAILABLE and dist.is_initialized() else 0
 
 
 def total(value: Tensor) -> Tensor:
