@@ -1,1 +1,1 @@
-"""Alignment of several modalities: CLIP over any two or more encoders, and zero-shot evaluation."""
+"""Alignment of several modalities: CLIP and SigLIP over any two or more encoders, and zero-shot evaluation."""
