@@ -187,7 +187,8 @@ def write_part(folder: Path, step: int, tensors: Mapping[str, Mapping[str, Tenso
         parts.mkdir(parents=True, exist_ok=True)
         for name, named in tensors.items():
             path = parts / _part_name(name, number)
-            save_file({key: value.detach().cpu().contiguous() for key, value in named.items()}, path)
+            # Clones, as safetensors refuses tied weights.
+            save_file({key: value.detach().cpu().clone().contiguous() for key, value in named.items()}, path)
             _flush(path)
     except (OSError, SafetensorError) as error:
         reason = error.strerror if isinstance(error, OSError) else error

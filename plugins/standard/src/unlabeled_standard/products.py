@@ -13,9 +13,9 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 TILE_BYTES = 64 * 2**20
-"""Memory of one tile: a square of 4,096 products in float32. Starting a tile's operations costs the more, the busier the
-cores are (16,384 rows took thirteen times as long with 1 MiB as with 16), and beyond some thousand vectors this much is
-little beside them. tests/benchmarks/contrastive.py --tiles compares sizes."""
+"""Memory of one tile: a square of 4,096 products in float32. Small tiles cost more to start than to compute, 16 and 64 MiB take
+the same time on idle cores, and beyond some thousand vectors this much is little beside them
+(tests/benchmarks/contrastive.py --tiles)."""
 
 
 class Reduced(NamedTuple):
