@@ -93,11 +93,7 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
         _publish(partial, final)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(partial, ignore_errors=True)
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise UnlabeledError(
-            f"{file}: cannot be written ({reason}); the checkpoint of step {step} is not saved, earlier ones are intact: "
-            "free or unlock the disk, and the same command continues from the newest"
-        ) from None
+        raise _not_written(file, step, error) from None
     shutil.rmtree(_parts(folder, step), ignore_errors=True)
     return final
 
@@ -191,11 +187,15 @@ def write_part(folder: Path, step: int, tensors: Mapping[str, Mapping[str, Tenso
             save_file({key: value.detach().cpu().clone().contiguous() for key, value in named.items()}, path)
             _flush(path)
     except (OSError, SafetensorError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise UnlabeledError(
-            f"{path}: cannot be written ({reason}); the checkpoint of step {step} is not saved, earlier ones are intact: "
-            "free or unlock the disk, and the same command continues from the newest"
-        ) from None
+        raise _not_written(path, step, error) from None
+
+
+def _not_written(file: Path, step: int, error: OSError | SafetensorError) -> UnlabeledError:
+    reason = error.strerror if isinstance(error, OSError) else error
+    return UnlabeledError(
+        f"{file}: cannot be written ({reason}); the checkpoint of step {step} is not saved, earlier ones are intact: "
+        "free or unlock the disk, and the same command continues from the newest"
+    )
 
 
 def _join(

@@ -79,10 +79,8 @@ class SimCLR(Objective):
             contrast = nt_xent(
                 all[f"{name}.first"], all[f"{name}.second"], context.rows, self.config.temperature, present
             )
-            scored = present[context.rows].repeat(2)
-            terms.append(torch.where(scored, contrast.loss, 0.0).sum())
-            correct = (contrast.correct & scored).sum()
-            monitors[f"{name}.accuracy"] = correct / scored.sum().clamp(min=1)
+            terms.append(contrast.loss.sum())  # zeros for what is not there
+            monitors[f"{name}.accuracy"] = contrast.correct.sum() / (2 * present[context.rows].sum()).clamp(min=1)
             views.append(2.0 * present.sum())
         # Each view is told from all others of its encoder, so 2 R - 1 candidates.
         scores = torch.stack(views)
