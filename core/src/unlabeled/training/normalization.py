@@ -95,12 +95,10 @@ def _commit(normalizations: Sequence[BatchNorm], momentum: float) -> None:
     # All layers at once: a layer at a time costs as much as a small model's step.
     for number in range(max(len(each.pending) for each in normalizations)):
         due = [each for each in normalizations if len(each.pending) > number]
-        for running, seen in (
-            ([each.running_mean for each in due], [each.pending[number][0] for each in due]),
-            ([each.running_var for each in due], [each.pending[number][1] for each in due]),
-        ):
-            wide = [value.to(known.dtype) for known, value in zip(running, seen, strict=True)]
-            torch._foreach_lerp_(running, wide, momentum)
+        running = [each.running_mean for each in due] + [each.running_var for each in due]
+        seen = [each.pending[number][0] for each in due] + [each.pending[number][1] for each in due]
+        wide = [value.to(known.dtype) for known, value in zip(running, seen, strict=True)]
+        torch._foreach_lerp_(running, wide, momentum)
         torch._foreach_add_([each.num_batches_tracked for each in due], 1)
 
 

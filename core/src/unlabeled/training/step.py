@@ -9,11 +9,13 @@ under Memory Limited Setup), so the loss sees the whole batch at the memory of o
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 
 from unlabeled.errors import UnlabeledError
+from unlabeled.interfaces.batch import View
 from unlabeled.interfaces.draws import hash_key
 from unlabeled.interfaces.encoder import Encoder
 from unlabeled.interfaces.objective import Context, Objective
@@ -49,6 +51,11 @@ class StepEngine:
     stop: Callable[[], bool] = lambda: False
     """Whether this process wants to stop; asked once a step, and summed with the losses."""
 
+    @cached_property
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """Name -> parameter of the learner; of a sharded one this process's shards."""
+        return dict(self.learner.named_parameters())
+
     @property
     def coupled(self) -> bool:
         """Whether some objective's loss needs the whole batch."""
@@ -76,7 +83,7 @@ class StepEngine:
             self._backward_group(group, outputs, sizes, gradients, context, scale, sync=last)
             start = own.stop
         _divide_gradients(self.learner, scale)
-        _add_head_gradients(head_gradients, self.learner)
+        _add_head_gradients(head_gradients, self.parameters)
         return _summed(result, counts, sum(rows), self.stop())
 
     def evaluate(self, views: Views, context: Context) -> dict[str, tuple[float, float]]:
@@ -96,16 +103,20 @@ class StepEngine:
 
     def _counts(self, parts: Sequence[Views], context: Context) -> dict[str, dict[str, Tensor]]:
         """Objective -> term -> global count; `` is the count of rows."""
-        counts: dict[str, dict[str, Tensor]] = {}
+        found: dict[tuple[str, str], Tensor] = {}
         for name, objective in self.learner.named():
             inner = replace(context, total=no_total(f"counts of {name}"))
-            local = [_local_counts(objective, part[name], inner) for part in parts]
-            counts[name] = {key: total(torch.stack([item[key] for item in local]).sum()) for key in local[0]}
+            for part in parts:
+                for key, value in _local_counts(objective, part[name], inner).items():
+                    found[name, key] = found[name, key] + value if (name, key) in found else value
+        counts: dict[str, dict[str, Tensor]] = {name: {} for name, _ in self.learner.named()}
+        for (name, key), value in zip(found, total(torch.stack(list(found.values()))), strict=True):
+            counts[name][key] = value
         return counts
 
     def _represent(self, views: Views, context: Context, micro: int) -> Outputs:
         # Dropout belongs to (seed, step, process, micro-batch), so a second pass repeats it.
-        torch.manual_seed(hash_key(context.seed, context.step, process_index(), micro) % 2**63)
+        _seed_dropout(hash_key(context.seed, context.step, process_index(), micro) % 2**63, _device(views))
         encoders: dict[str, Encoder] = dict(self.learner.encoders.items())  # type: ignore[arg-type]
         fresh = replace(context, encoders=encoders, cache={}, total=no_total("represent"))
         with self.autocast():
@@ -272,23 +283,33 @@ def _divide_gradients(learner: Learner, scale: float) -> None:
                 parameter.grad.div_(scale)
 
 
-def _add_head_gradients(gradients: Mapping[str, Tensor], learner: Learner) -> None:
+def _add_head_gradients(gradients: Mapping[str, Tensor], parameters: Mapping[str, nn.Parameter]) -> None:
     """Average over processes, as DDP does for the rest, and add; DDP itself saw these parameters as unused."""
     for name, gradient in gradients.items():
-        parameter = learner.get_parameter(name)
+        parameter = parameters[name]
         mean = like(total(gradient) / process_count() if process_count() > 1 else gradient, parameter)
         parameter.grad = mean if parameter.grad is None else parameter.grad + mean
 
 
-def _rows(views: Sequence[object]) -> int:
-    return int(views[0].rows)  # type: ignore[attr-defined]
+def _seed_dropout(seed: int, device: torch.device) -> None:
+    # torch.manual_seed seeds every kind of device; where one is absent, it formats a stack trace at each call.
+    torch.default_generator.manual_seed(seed)
+    if device.type != "cpu":
+        torch.get_device_module(device).manual_seed(seed)
 
 
-def _local_counts(objective: Objective, views: Sequence[object], context: Context) -> dict[str, Tensor]:
+def _rows(views: Sequence[View]) -> int:
+    return views[0].rows
+
+
+def _device(views: Views) -> torch.device:
+    return next(iter(views.values()))[0].ids.device
+
+
+def _local_counts(objective: Objective, views: Sequence[View], context: Context) -> dict[str, Tensor]:
     """Term -> count in this micro-batch; the empty name counts rows."""
-    device = views[0].ids.device  # type: ignore[attr-defined]
-    counts = {key: value.detach().to(torch.float64) for key, value in objective.counts(views, context).items()}  # type: ignore[arg-type]
-    return {"": torch.tensor(float(_rows(views)), dtype=torch.float64, device=device), **counts}
+    counts = {key: value.detach().to(torch.float64) for key, value in objective.counts(views, context).items()}
+    return {"": torch.tensor(float(_rows(views)), dtype=torch.float64, device=views[0].ids.device), **counts}
 
 
 def _scored(counts: Mapping[str, Tensor], term: str) -> float:
