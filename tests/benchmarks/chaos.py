@@ -35,7 +35,7 @@ import torch._dynamo  # noqa: F401  the first optimizer imports it: all is wante
 import unlabeled
 import unlabeled.runs.api
 from unlabeled.runs.dry_run import describe_recipe
-from unlabeled.training.checkpoint import find_newest, list_checkpoints
+from unlabeled.training.checkpoints.checkpoint import find_newest, list_checkpoints
 
 WORKERS = 3
 PATIENCE = 180.0

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import unlabeled
-from unlabeled.training import saving
-from unlabeled.training.saving import CheckpointWriter
+from unlabeled.training.checkpoints import saving
+from unlabeled.training.checkpoints.saving import CheckpointWriter
 from unlabeled.training.trainer import Trainer
 
 

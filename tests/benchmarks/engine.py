@@ -35,8 +35,8 @@ from unlabeled.recipes.resolve import resolve
 from unlabeled.runs.api import evaluate_learner
 from unlabeled.runs.prepare import prepare
 from unlabeled.runs.run import Run
-from unlabeled.training.launch import start_accelerator
 from unlabeled.training.learner import Learner
+from unlabeled.training.processes.launch import start_accelerator
 from unlabeled.training.setup import Setup
 from unlabeled.training.trainer import Trainer
 from unlabeled_registry.registry import discover

@@ -18,7 +18,7 @@ from unlabeled.recipes.load import load_recipe
 from unlabeled.training.trainer import Trainer
 from unlabeled_registry.registry import discover
 
-from ..core.training.test_continuation import assert_same_run, train_and_kill
+from ..core.training.checkpoints.test_continuation import assert_same_run, train_and_kill
 
 ROWS, BATCH, BAD = 40, 8, (3, 21)
 SHORT = [f"training.batch_size={BATCH}", "training.epochs=2", "training.steps=null", "training.warmup_steps=0"]

@@ -21,4 +21,4 @@ class Stopped(Exception):
     """
 
     code = 75
-    """EX_TEMPFAIL of sysexits.h: try again (unlabeled.training.stopping says why)."""
+    """EX_TEMPFAIL of sysexits.h: try again (unlabeled.training.safety.stopping says why)."""

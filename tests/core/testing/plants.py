@@ -12,7 +12,8 @@ import unlabeled_memory
 import unlabeled_rows
 
 from unlabeled import Loss
-from unlabeled.training import distributed, normalization, step
+from unlabeled.training import normalization, step
+from unlabeled.training.processes import distributed
 from unlabeled_text.objectives.masked_language_modelling import MaskedLanguageModelling
 
 Patch = AbstractContextManager[Any]

@@ -16,7 +16,7 @@ from unlabeled.runs.dry_run import describe_recipe
 from unlabeled.runs.prepare import prepare
 from unlabeled.runs.run import Run
 from unlabeled.training import step
-from unlabeled.training.launch import start_accelerator
+from unlabeled.training.processes.launch import start_accelerator
 from unlabeled.training.trainer import Trainer
 from unlabeled_registry.registry import discover
 

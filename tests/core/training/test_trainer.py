@@ -11,9 +11,9 @@ from torch import nn
 
 import unlabeled
 from unlabeled.recipes.schema import TrainingConfig
-from unlabeled.training.collapse import find_collapse
 from unlabeled.training.monitors import effective_rank, feature_spread
 from unlabeled.training.optimizers import parameter_groups
+from unlabeled.training.safety.collapse import find_collapse
 from unlabeled.training.schedule import schedule_factor
 
 Recipe = dict[str, Any]

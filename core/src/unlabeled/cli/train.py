@@ -28,7 +28,7 @@ def train(recipe: str, overrides: tuple[str, ...], folder: str | None, dry_run: 
     from unlabeled.cli.memory import keep_freed_memory
     from unlabeled.runs.api import train as run_recipe
     from unlabeled.runs.dry_run import describe_recipe
-    from unlabeled.training.distributed import leave
+    from unlabeled.training.processes.distributed import leave
 
     if dry_run:
         click.echo(describe_recipe(recipe, overrides), nl=False)

@@ -24,10 +24,10 @@ from unlabeled.runs.exports import export_learner, read_description
 from unlabeled.runs.prepare import prepare
 from unlabeled.runs.report import write_report
 from unlabeled.runs.run import Run
-from unlabeled.training.checkpoint import checkpoint_step, find_newest, restore_module
+from unlabeled.training.checkpoints.checkpoint import checkpoint_step, find_newest, restore_module
 from unlabeled.training.embedding import embed_batch, plain_batch
-from unlabeled.training.launch import start_accelerator
 from unlabeled.training.learner import Learner
+from unlabeled.training.processes.launch import start_accelerator
 from unlabeled.training.setup import Setup, fit_modalities, open_data
 from unlabeled.training.trainer import Trainer
 from unlabeled_registry.hooks import Hooks

@@ -5,8 +5,8 @@ from unlabeled.errors import UnlabeledError
 from unlabeled.recipes.resolve import ResolvedRecipe
 from unlabeled.runs.lock import make_lock
 from unlabeled.runs.run import Run, binding
-from unlabeled.training.agreement import agree, together
-from unlabeled.training.distributed import first_of_node, process_index
+from unlabeled.training.processes.agreement import agree, together
+from unlabeled.training.processes.distributed import first_of_node, process_index
 from unlabeled.training.setup import Data, Setup, check_evaluation, fit_modalities, open_data
 from unlabeled_registry.registry import Registry
 

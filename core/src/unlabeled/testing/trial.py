@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from unlabeled.recipes.resolve import resolve
 from unlabeled.runs.prepare import prepare
 from unlabeled.runs.run import Run
-from unlabeled.training.checkpoint import optimizer_state
-from unlabeled.training.launch import start_accelerator
+from unlabeled.training.checkpoints.checkpoint import optimizer_state
+from unlabeled.training.processes.launch import start_accelerator
 from unlabeled.training.trainer import Trainer
 from unlabeled_registry.registry import discover
 

@@ -11,7 +11,7 @@ import torch
 from accelerate.state import AcceleratorState
 
 from unlabeled.testing.trial import Trial, read_losses, run_trial, write_tensors
-from unlabeled.training.distributed import join, leave
+from unlabeled.training.processes.distributed import join, leave
 from unlabeled_registry.errors import RegistryError
 from unlabeled_registry.registry import discover
 

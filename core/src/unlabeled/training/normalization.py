@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm as TorchBatchNorm
 
 from unlabeled.errors import UnlabeledError
-from unlabeled.training.distributed import process_count, sum_with_gradient
+from unlabeled.training.processes.distributed import process_count, sum_with_gradient
 
 
 class BatchNorm(nn.Module):

@@ -19,9 +19,9 @@ from unlabeled.interfaces.batch import View
 from unlabeled.interfaces.draws import hash_key
 from unlabeled.interfaces.encoder import Encoder
 from unlabeled.interfaces.objective import Context, Objective
-from unlabeled.training.distributed import gather_rows, process_count, process_index, total
 from unlabeled.training.learner import Learner, Views
-from unlabeled.training.sharding import like
+from unlabeled.training.processes.distributed import gather_rows, process_count, process_index, total
+from unlabeled.training.processes.sharding import like
 
 Outputs = dict[str, dict[str, Tensor]]
 

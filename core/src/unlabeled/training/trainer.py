@@ -15,10 +15,17 @@ from unlabeled.data.order import step_positions, steps_per_epoch
 from unlabeled.data.quarantine import Quarantine
 from unlabeled.errors import Stopped, UnlabeledError
 from unlabeled.interfaces.objective import Context
-from unlabeled.training.agreement import agree
-from unlabeled.training.checkpoint import checkpoint_step
-from unlabeled.training.continuation import Continuation
-from unlabeled.training.distributed import (
+from unlabeled.training.checkpoints.checkpoint import checkpoint_step
+from unlabeled.training.checkpoints.continuation import Continuation
+from unlabeled.training.embedding import survey_features
+from unlabeled.training.layers import checkpoint_layers, compile_layers
+from unlabeled.training.learner import Learner
+from unlabeled.training.monitors import monitor_features
+from unlabeled.training.normalization import BatchNorm, check_normalization, settle
+from unlabeled.training.optimizers import build_optimizer, parameter_groups, set_learning_rate
+from unlabeled.training.precision import autocast
+from unlabeled.training.processes.agreement import agree
+from unlabeled.training.processes.distributed import (
     any_process,
     gather_lines,
     gather_rows,
@@ -27,22 +34,15 @@ from unlabeled.training.distributed import (
     total,
     wait_for_all,
 )
-from unlabeled.training.embedding import survey_features
-from unlabeled.training.guards import Guards, not_finite, taken
-from unlabeled.training.layers import checkpoint_layers, compile_layers
-from unlabeled.training.learner import Learner
-from unlabeled.training.memory import OutOfMemory, attempt, explain, halve, read_note, write_note
-from unlabeled.training.monitors import monitor_features
-from unlabeled.training.normalization import BatchNorm, check_normalization, settle
-from unlabeled.training.optimizers import build_optimizer, parameter_groups, set_learning_rate
-from unlabeled.training.precision import autocast
+from unlabeled.training.processes.sharding import is_sharded, no_sync, shard_learner, sharding_plan, whole, whole_state
 from unlabeled.training.progress import TrainingProgress
 from unlabeled.training.record import Record
+from unlabeled.training.safety.guards import Guards, not_finite, taken
+from unlabeled.training.safety.memory import OutOfMemory, attempt, explain, halve, read_note, write_note
+from unlabeled.training.safety.stopping import StopRequest
 from unlabeled.training.schedule import schedule_factor
 from unlabeled.training.setup import Setup
-from unlabeled.training.sharding import is_sharded, no_sync, shard_learner, sharding_plan, whole, whole_state
 from unlabeled.training.step import StepEngine, StepResult
-from unlabeled.training.stopping import StopRequest
 from unlabeled.training.trackers import Trackers
 from unlabeled.training.views import ViewBuilder
 from unlabeled_registry.hooks import Hooks

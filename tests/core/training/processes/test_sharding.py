@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from unlabeled.errors import UnlabeledError
-from unlabeled.training.checkpoint import MODEL, OPTIMIZER, load_checkpoint
-from unlabeled.training.sharding import cut_parts, join_parts, sharding_plan
+from unlabeled.training.checkpoints.checkpoint import MODEL, OPTIMIZER, load_checkpoint
+from unlabeled.training.processes.sharding import cut_parts, join_parts, sharding_plan
 
 FSDP = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"}
 SMALL = [
@@ -162,7 +162,7 @@ def test_parts_join_to_the_whole_and_missing_rows_are_told() -> None:
 
 
 def test_what_is_not_supported_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("unlabeled.training.sharding.process_count", lambda: 2)
+    monkeypatch.setattr("unlabeled.training.processes.sharding.process_count", lambda: 2)
     assert sharding_plan() is None
     monkeypatch.setenv("ACCELERATE_USE_FSDP", "true")
     with pytest.raises(UnlabeledError, match="write --use_fsdp --fsdp_version 2"):

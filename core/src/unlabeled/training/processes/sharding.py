@@ -15,9 +15,9 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from unlabeled.errors import UnlabeledError
 from unlabeled.interfaces.encoder import Encoder
-from unlabeled.training.distributed import process_count, process_index
 from unlabeled.training.layers import repeated_layers
 from unlabeled.training.learner import Learner
+from unlabeled.training.processes.distributed import process_count, process_index
 
 Shapes = dict[str, list[int]]
 """Name -> whole shape of each tensor that is shared out."""

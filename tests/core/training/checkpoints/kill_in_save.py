@@ -17,7 +17,7 @@ import torch._dynamo  # noqa: F401  the first optimizer imports it: all is wante
 import unlabeled
 import unlabeled.runs.api
 from unlabeled.runs.dry_run import describe_recipe
-from unlabeled.training import checkpoint, saving
+from unlabeled.training.checkpoints import checkpoint, saving
 
 # Killed before this function of the module is called with a path of this name, once step 8 is being saved.
 MOMENTS: list[tuple[Any, str, str]] = [

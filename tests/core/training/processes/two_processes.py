@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 import unlabeled
-from unlabeled.training.distributed import leave
+from unlabeled.training.processes.distributed import leave
 
 if __name__ == "__main__":
     torch.set_num_threads(1)

@@ -14,8 +14,8 @@ import torch
 from safetensors.torch import load_file
 
 import unlabeled
-from unlabeled.training.guards import incident, not_finite, taken
-from unlabeled.training.spikes import LossStatistics
+from unlabeled.training.safety.guards import incident, not_finite, taken
+from unlabeled.training.safety.spikes import LossStatistics
 
 Recipe = dict[str, Any]
 

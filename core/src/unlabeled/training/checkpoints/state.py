@@ -6,7 +6,7 @@ from typing import Any
 
 from unlabeled.recipes.schema import TrainingConfig
 from unlabeled.training.precision import LossScale
-from unlabeled.training.spikes import LossStatistics
+from unlabeled.training.safety.spikes import LossStatistics
 
 
 @dataclass

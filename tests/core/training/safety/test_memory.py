@@ -16,7 +16,7 @@ import yaml
 from safetensors.torch import load_file
 
 import unlabeled
-from unlabeled.training.memory import OutOfMemory, attempt, halve
+from unlabeled.training.safety.memory import OutOfMemory, attempt, halve
 
 Recipe = dict[str, Any]
 

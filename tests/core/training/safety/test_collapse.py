@@ -11,8 +11,8 @@ import yaml
 
 import unlabeled
 from unlabeled.recipes.schema import TrainingConfig
-from unlabeled.training.collapse import PATIENCE, find_collapse
 from unlabeled.training.monitors import effective_rank, feature_spread
+from unlabeled.training.safety.collapse import PATIENCE, find_collapse
 
 Recipe = dict[str, Any]
 CHANCE = math.log(255)
@@ -168,7 +168,7 @@ def test_views_that_have_nothing_in_common_stay_at_chance(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", sorted((Path(__file__).parents[3] / "plugins").glob("*/src/*/recipes/*.yaml")))
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[4] / "plugins").glob("*/src/*/recipes/*.yaml")))
 def test_a_healthy_run_of_each_recipe_raises_nothing(path: Path, tmp_path: Path) -> None:
     """The recipe's own schedule and batch, as far as forty steps beyond the start in which nothing counts."""
     training = yaml.safe_load(path.read_text())["training"]

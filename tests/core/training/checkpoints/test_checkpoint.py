@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 from unlabeled import UnlabeledError
-from unlabeled.training import checkpoint as module
-from unlabeled.training.checkpoint import (
+from unlabeled.training.checkpoints import checkpoint as module
+from unlabeled.training.checkpoints.checkpoint import (
     MODEL,
     OPTIMIZER,
     Checkpoint,

@@ -21,7 +21,7 @@ from unlabeled.data.cache import SampleCache, cache_root
 from unlabeled.data.order import sample_positions, step_positions
 from unlabeled.training.trainer import Trainer
 
-from .test_continuation import assert_same_run, train_and_kill
+from ..checkpoints.test_continuation import assert_same_run, train_and_kill
 
 Recipe = dict[str, Any]
 ROWS, WIDTH, BATCH = 60, 8, 15
@@ -39,7 +39,7 @@ LOGGED = [(epoch, number) for epoch in range(3) for number in REASONS]
 def plugin(rows_plugin: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The folder in which the plugin of unruly decoders is installed, for these tests alone."""
     site = tmp_path_factory.mktemp("stubborn")
-    source = Path(__file__).parents[2] / "third_party" / "unlabeled-stubborn"
+    source = Path(__file__).parents[3] / "third_party" / "unlabeled-stubborn"
     shutil.copytree(source / "src" / "unlabeled_stubborn", site / "unlabeled_stubborn")
     information = site / "unlabeled_stubborn-0.1.0.dist-info"
     information.mkdir()
@@ -206,7 +206,7 @@ def test_two_processes_write_one_quarantine(
 ) -> None:
     run = tmp_path / "two"
     (tmp_path / "plan.json").write_text(json.dumps({"two": [recipe, ["data.workers=1"], str(run)]}))
-    script = Path(__file__).with_name("two_processes.py")
+    script = Path(__file__).parents[1] / "processes" / "two_processes.py"
     line = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(plugin), str(rows_plugin)])}
     done = subprocess.run(

@@ -10,8 +10,8 @@ import torch
 
 import unlabeled
 from unlabeled import UnlabeledError
-from unlabeled.training import saving
-from unlabeled.training.checkpoint import (
+from unlabeled.training.checkpoints import saving
+from unlabeled.training.checkpoints.checkpoint import (
     MODEL,
     OPTIMIZER,
     Checkpoint,
@@ -19,8 +19,8 @@ from unlabeled.training.checkpoint import (
     load_checkpoint,
     write_checkpoint,
 )
-from unlabeled.training.retention import Retention
-from unlabeled.training.saving import CheckpointWriter
+from unlabeled.training.checkpoints.retention import Retention
+from unlabeled.training.checkpoints.saving import CheckpointWriter
 
 Recipe = dict[str, Any]
 

@@ -16,8 +16,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from unlabeled.errors import UnlabeledError
-from unlabeled.training.distributed import process_index
-from unlabeled.training.sharding import join_parts, like, load_whole
+from unlabeled.training.processes.distributed import process_index
+from unlabeled.training.processes.sharding import join_parts, like, load_whole
 
 _NAME = re.compile(r"step-(\d{8,})")
 _UNFINISHED = re.compile(r"\.step-\d{8,}\.(partial|removed|parts)")

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from unlabeled.errors import UnlabeledError
-from unlabeled.training.distributed import process_count, share
+from unlabeled.training.processes.distributed import process_count, share
 
 T = TypeVar("T")
 _SHOWN = 3

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from unlabeled.cli.main import main
-from unlabeled.training.distributed import leave
+from unlabeled.training.processes.distributed import leave
 
 if __name__ == "__main__":
     rank, plan = int(os.environ["RANK"]), Path(sys.argv[1])

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 import unlabeled
 from unlabeled.recipes.schema import TrainingConfig
-from unlabeled.training.stopping import StopRequest
+from unlabeled.training.safety.stopping import StopRequest
 
 PAUSED = Path(__file__).with_name("paused.py")
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]

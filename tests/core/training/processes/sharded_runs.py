@@ -15,7 +15,7 @@ from torch.nn.functional import normalize
 
 import unlabeled
 from unlabeled import Encoded
-from unlabeled.training.distributed import leave
+from unlabeled.training.processes.distributed import leave
 
 
 class Deep(unlabeled_rows.Perceptron):  # type: ignore[misc]

@@ -8,14 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unlabeled.training.checkpoint import (
+from unlabeled.training.checkpoints.checkpoint import (
     Checkpoint,
     checkpoint_step,
     list_checkpoints,
     remove_checkpoint,
     write_checkpoint,
 )
-from unlabeled.training.retention import Retention
+from unlabeled.training.checkpoints.retention import Retention
 
 _Tensors = Mapping[str, Mapping[str, Tensor]]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import unlabeled
-from unlabeled.training.checkpoint import find_newest, list_checkpoints
+from unlabeled.training.checkpoints.checkpoint import find_newest, list_checkpoints
 
 SCRIPT = Path(__file__).with_name("kill_in_save.py")
 NEWEST = [4] * 7 + [8] * 3

@@ -13,7 +13,7 @@ import pyarrow.parquet
 import pytest
 
 from unlabeled.errors import UnlabeledError
-from unlabeled.training.agreement import agree, together
+from unlabeled.training.processes.agreement import agree, together
 
 Answers = dict[str, list[dict[str, Any]]]
 

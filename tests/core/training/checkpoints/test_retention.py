@@ -7,7 +7,7 @@ import pytest
 
 from unlabeled import UnlabeledError
 from unlabeled.recipes.schema import KeepBest, TrainingConfig
-from unlabeled.training.retention import Retention, check_metric, choose_best, collect_scores
+from unlabeled.training.checkpoints.retention import Retention, check_metric, choose_best, collect_scores
 
 LOSS = KeepBest(metric="loss", mode="min")
 

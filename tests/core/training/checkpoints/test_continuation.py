@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 
 import unlabeled
 
-CHAOS = Path(__file__).parents[2] / "benchmarks" / "chaos.py"
+CHAOS = Path(__file__).parents[3] / "benchmarks" / "chaos.py"
 
 
 def weights(run: Path) -> dict[str, Any]:

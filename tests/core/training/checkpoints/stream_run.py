@@ -14,7 +14,7 @@ import torch
 import unlabeled_rows
 
 import unlabeled
-from unlabeled.training.distributed import leave, process_index
+from unlabeled.training.processes.distributed import leave, process_index
 
 if __name__ == "__main__":
     torch.set_num_threads(1)

@@ -7,8 +7,7 @@ from typing import Any
 import torch
 
 from unlabeled.recipes.schema import TrainingConfig
-from unlabeled.training.agreement import together
-from unlabeled.training.checkpoint import (
+from unlabeled.training.checkpoints.checkpoint import (
     MODEL,
     OPTIMIZER,
     clean_checkpoints,
@@ -18,13 +17,14 @@ from unlabeled.training.checkpoint import (
     restore_optimizer,
     write_part,
 )
-from unlabeled.training.distributed import wait_for_all
+from unlabeled.training.checkpoints.retention import Retention, check_metric, choose_best, collect_scores
+from unlabeled.training.checkpoints.saving import CheckpointWriter
+from unlabeled.training.checkpoints.state import TrainerState
 from unlabeled.training.learner import Learner
+from unlabeled.training.processes.agreement import together
+from unlabeled.training.processes.distributed import wait_for_all
+from unlabeled.training.processes.sharding import cut_parts
 from unlabeled.training.record import Record
-from unlabeled.training.retention import Retention, check_metric, choose_best, collect_scores
-from unlabeled.training.saving import CheckpointWriter
-from unlabeled.training.sharding import cut_parts
-from unlabeled.training.state import TrainerState
 
 
 class Continuation:

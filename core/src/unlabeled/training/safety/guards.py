@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from unlabeled.errors import UnlabeledError
 from unlabeled.recipes.schema import TrainingConfig
-from unlabeled.training.collapse import PATIENCE, find_collapse
+from unlabeled.training.checkpoints.state import TrainerState
 from unlabeled.training.record import Record
-from unlabeled.training.state import TrainerState
+from unlabeled.training.safety.collapse import PATIENCE, find_collapse
 from unlabeled.training.step import StepResult
 
 _NAMES = 5

@@ -1,0 +1,1 @@
+"""Several processes: what they say to each other, share out and must agree on."""
