@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from importlib import import_module
 from types import ModuleType
 
 import click
@@ -8,6 +9,7 @@ import pytest
 
 from unlabeled.cli import main as cli_main
 from unlabeled.cli.main import COMMANDS, main
+from unlabeled.cli.plugins.group import COMMANDS as PLUGIN_COMMANDS
 from unlabeled.errors import UnlabeledError
 from unlabeled_registry.errors import PluginError
 
@@ -89,7 +91,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["components", "--kind", "objectiv"], "Invalid value for '--kind': 'objectiv' is not one of "),
         (["plugins", "info"], "Missing argument 'NAME'."),
         (["matrix", "--jsn"], "No such option"),
-        (["plugins", "lst"], "No such command 'lst'"),
+        (["plugins", "lst"], "unknown command 'lst'; did you mean 'list'?"),
     ],
 )
 def test_wrong_use_is_one_line(capsys: pytest.CaptureFixture[str], arguments: list[str], line: str) -> None:
@@ -153,7 +155,18 @@ def test_no_plugins(run) -> None:  # type: ignore[no-untyped-def]
     assert json.loads(run("--no-plugins", "components", "--json").stdout) == []
 
 
+def test_a_group_without_a_command_shows_its_help(run) -> None:  # type: ignore[no-untyped-def]
+    done = run("plugins")
+    assert done.returncode == 0
+    assert "Usage: unlabeled plugins" in done.stdout
+    assert done.stderr == ""
+
+
 def test_the_table_names_modules_of_its_own_folder() -> None:
     for name, (target, _) in COMMANDS.items():
-        assert target == f"unlabeled.cli.{name}:{name}"
+        assert target in (f"unlabeled.cli.{name}:{name}", f"unlabeled.cli.{name}.group:{name}")
+    for name, (target, _) in PLUGIN_COMMANDS.items():
+        module, _, attribute = target.partition(":")
+        assert module.startswith("unlabeled.cli.plugins."), name
+        assert getattr(import_module(module), attribute).name == name
     assert cli_main.cli.list_commands(click.Context(cli_main.cli)) == list(COMMANDS)

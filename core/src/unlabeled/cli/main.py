@@ -6,17 +6,16 @@ It is written with click and not typer, whose every call imports pydantic: listi
 import os
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 
 import click
 
 from unlabeled import __version__
+from unlabeled.cli.lazy import LazyGroup
 from unlabeled.errors import Stopped, UnlabeledError
-from unlabeled_registry.errors import RegistryError, did_you_mean, one_line
+from unlabeled_registry.errors import RegistryError, one_line
 from unlabeled_registry.registry import SELECTION_VARIABLE
 
 COMMANDS = {
-    # name: (module:click command, what the list of commands says)
     "train": ("unlabeled.cli.train:train", "Pretrain as a recipe says; the same command again continues."),
     "evaluate": ("unlabeled.cli.evaluate:evaluate", "Evaluate a run or an exported encoder beside its baselines."),
     "embed": ("unlabeled.cli.embed:embed", "Write the embeddings of a data set to a parquet file."),
@@ -25,31 +24,14 @@ COMMANDS = {
     "recipes": ("unlabeled.cli.recipes:recipes", "List the installed recipes, or print one."),
     "components": ("unlabeled.cli.components:components", "List what the installed plugins provide."),
     "matrix": ("unlabeled.cli.matrix:matrix", "Show which objective runs on which modality, and why not."),
-    "plugins": ("unlabeled.cli.plugins:plugins", "List, inspect, enable and disable plugins."),
+    "plugins": ("unlabeled.cli.plugins.group:plugins", "List, inspect, enable and disable plugins."),
     "env": ("unlabeled.cli.env:env", "Show the versions that matter, and known clashes between them."),
 }
 
 
-class LazyGroup(click.Group):
-    """Commands that are imported when they run; their list is printed without importing any."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            instead = did_you_mean(cmd_name, COMMANDS) or "; `unlabeled --help` lists all"
-            raise click.UsageError(f"unknown command {cmd_name!r}{instead}")
-        module, _, name = COMMANDS[cmd_name][0].partition(":")
-        command: click.Command = getattr(import_module(module), name)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
-
-
-@click.group(cls=LazyGroup, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup, table=COMMANDS, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]}
+)
 @click.option("--no-plugins", is_flag=True, help="Use no plugin in this command.")
 @click.option("--debug", is_flag=True, help="Show tracebacks; accepted anywhere in the command.")
 @click.version_option(__version__, prog_name="unlabeled", message="%(prog)s %(version)s")

@@ -1,0 +1,1 @@
+"""`unlabeled plugins`: one file a command."""

@@ -1,0 +1,20 @@
+"""`unlabeled plugins`: the list of its commands."""
+
+import click
+
+from unlabeled.cli.lazy import LazyGroup
+
+COMMANDS = {
+    "list": ("unlabeled.cli.plugins.listing:list_plugins", "List the installed plugins and their states."),
+    "info": ("unlabeled.cli.plugins.info:info", "Show one plugin: its state and what it provides."),
+    "enable": ("unlabeled.cli.plugins.switch:enable", "Let this environment use a plugin again."),
+    "disable": ("unlabeled.cli.plugins.switch:disable", "Keep this environment from using a plugin."),
+}
+
+
+@click.group(cls=LazyGroup, table=COMMANDS, invoke_without_command=True)
+@click.pass_context
+def plugins(context: click.Context) -> None:
+    """List, inspect, enable and disable plugins."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
