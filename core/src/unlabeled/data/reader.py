@@ -145,11 +145,14 @@ class Reader:
                     self.caches[name] = packed
                     self.packed = True
                     continue
-            if cache and modality.cached and not self._has_missing(name):
-                if not SampleCache.exists(folder):
-                    logger.info("decoding %d %s cells once into the cache", len(self.split), name)
-                    SampleCache.write(folder, self._decode_all(name))
-                self.caches[name] = SampleCache(folder)
+            if not cache or not modality.cached:
+                continue
+            if not SampleCache.exists(folder):  # where it does, no cell is missing
+                if self._has_missing(name):
+                    continue
+                logger.info("decoding %d %s cells once into the cache", len(self.split), name)
+                SampleCache.write(folder, self._decode_all(name))
+            self.caches[name] = SampleCache(folder)
 
     def _pack(self, name: str, modality: Modality, folder: Path) -> SampleCache | None:
         if SampleCache.exists(folder):
