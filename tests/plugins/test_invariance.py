@@ -107,6 +107,44 @@ def test_nor_in_float32_in_every_combination(name: str, processes: Processes) ->
     check_invariance(RECIPES[name], processes, precision="float32")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RECIPES)
+def test_nor_in_bfloat16_but_for_its_rounding(name: str, processes: Processes) -> None:
+    check_invariance(RECIPES[name], processes, precision="bfloat16")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", RECIPES)
+def test_nor_with_weights_shared_out(name: str, processes: Processes) -> None:
+    check_invariance(RECIPES[name], processes, on=(2, 4), sharded=True)
+
+
+@pytest.mark.parametrize("name", ["crossmodal/clip", "text/masked-language-modelling"])
+def test_nor_with_weights_shared_out_over_two(name: str, processes: Processes) -> None:
+    check_invariance(RECIPES[name], processes, on=(2,), micro_batches=(2,), sharded=True)
+
+
+RECOMPUTABLE = {
+    "crossmodal/clip": recipe({"id": "crossmodal/clip", "projection": 8}, image=IMAGE, text=TEXT),
+    "text/masked-language-modelling": RECIPES["text/masked-language-modelling"],
+}
+
+
+@pytest.mark.parametrize("name", RECOMPUTABLE)
+def test_nor_with_recomputed_layers(name: str, processes: Processes) -> None:
+    settings = {"gradient_checkpointing": True}
+    check_invariance(RECOMPUTABLE[name], processes, on=(1, 2), micro_batches=(2,), settings=settings)
+
+
+@pytest.mark.slow
+def test_nor_with_compiled_layers(processes: Processes) -> None:
+    layers = {**TEXT, "encoder": {"id": "text/bert", "hidden_size": 16, "layers": 2, "heads": 2}}
+    settings = {"compile": True}
+    check_invariance(
+        recipe("text/masked-language-modelling", text=layers), processes, on=(2,), micro_batches=(2,), settings=settings
+    )
+
+
 def test_objectives_of_every_coupling_in_one_recipe(processes: Processes) -> None:
     objectives: list[Recipe] = [
         {"id": "standard/simclr", "projection": 8, "on": ["series"], "weight": 0.3},  # gathers, and has a head

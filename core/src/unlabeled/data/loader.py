@@ -67,6 +67,12 @@ class Plan:
         shares = (share(len(positions), part, self.processes) for part in range(self.processes))
         return [part.stop - part.start for part in shares]
 
+    def step_micro_batches(self, step: int, size: int) -> int:
+        """Micro-batches of a step: as many on each process, since weights that are shared out are gathered in each, and none
+        without a row.
+        """
+        return min(self.micro_batches, *self.step_rows(step, size))
+
 
 class _Steps:
     """Step number -> the process's part of it."""
@@ -84,11 +90,11 @@ class _Steps:
             self._example(step, epoch, int(position), int(row), bad, watch)
             for position, row in zip(own, rows, strict=True)
         ]
-        parts = [share(len(examples), part, plan.micro_batches) for part in range(plan.micro_batches)]
+        count = plan.step_micro_batches(step, size)
+        parts = [share(len(examples), part, count) for part in range(count)]
         micro = [
             MicroBatch(epoch, collate_views(examples[part], self.views, self.reader.modalities, plan.seed, epoch))
             for part in parts
-            if part.stop > part.start
         ]
         if not self.reader.packed:
             return StepBatches(step, epoch, micro, bad, len(positions))

@@ -1,9 +1,10 @@
 """Trial: a few steps of a recipe by the trainer itself, and what they came to."""
 
+import os
 import runpy
-from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from unlabeled.runs.prepare import prepare
 from unlabeled.runs.run import Run
 from unlabeled.training.checkpoints.checkpoint import optimizer_state
 from unlabeled.training.processes.launch import start_accelerator
+from unlabeled.training.processes.sharding import whole, whole_state
 from unlabeled.training.trainer import Trainer
 from unlabeled_registry.registry import discover
 
@@ -30,13 +32,22 @@ class Trial:
     micro_batches: int = 1
     precision: str = "float64"
     steps: int = 5
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Of the recipe's `training`, in place of its own: `{"gradient_checkpointing": True}`."""
+    sharded: bool = False
+    """Whether FSDP2 shares out the weights, as accelerate's configuration would ask for it."""
     around: str | None = None
     """`FILE.py:NAME` of a context manager that each process enters around the run."""
 
     def written(self) -> dict[str, Any]:
         """The recipe as this trial runs it: on the CPU, with small last batches, without evaluation."""
         training = {key: value for key, value in self.recipe["training"].items() if key != "epochs"}
-        training |= {"steps": self.steps, "micro_batches": self.micro_batches, "precision": self.precision}
+        training |= {
+            **self.settings,
+            "steps": self.steps,
+            "micro_batches": self.micro_batches,
+            "precision": self.precision,
+        }
         training |= {"drop_last": False, "device": "cpu", "log_every": 1, "checkpoint_every": NEVER}
         # AdamW makes of what is zero but for rounding a step of its size over eps.
         training.setdefault("eps", 1e-4)
@@ -60,7 +71,7 @@ class Outcome:
 
 def run_trial(trial: Trial, folder: Path) -> dict[str, Tensor]:
     """Take this process's part in a trial, in a run folder shared by all of its processes; what it came to here."""
-    with _around(trial.around):
+    with _around(trial.around), _asking_for_fsdp(trial.sharded):
         registry = discover()
         resolved = resolve(trial.written(), registry)
         accelerator = start_accelerator(resolved)
@@ -78,10 +89,10 @@ def run_trial(trial: Trial, folder: Path) -> dict[str, Tensor]:
         trainer.fit()
     if trainer.state.bad_steps:
         raise ValueError(f"{trainer.state.bad_steps} of {trial.steps} steps had a loss or gradient that is not finite")
-    found |= {f"state/{name}": value for name, value in trainer.learner.state_dict().items()}
+    found |= {f"state/{name}": value for name, value in whole_state(trainer.learner).items()}
     for full, value in optimizer_state(trainer.optimizer, trainer.learner).items():
         name, _, key = full.rpartition("/")
-        found[f"optimizer {key}/{name}"] = value
+        found[f"optimizer {key}/{name}"] = whole(value)
     return found
 
 
@@ -102,7 +113,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 def _gradients(module: nn.Module, step: int) -> dict[str, Tensor]:
     return {
-        f"gradient of step {step}/{name}": parameter.grad.detach().clone()
+        f"gradient of step {step}/{name}": whole(parameter.grad).detach().clone()
         for name, parameter in module.named_parameters()
         if parameter.grad is not None
     }
@@ -121,3 +132,14 @@ def _around(place: str | None) -> AbstractContextManager[Any]:
     path, _, name = place.rpartition(":")
     manager: AbstractContextManager[Any] = runpy.run_path(path)[name]()
     return manager
+
+
+@contextmanager
+def _asking_for_fsdp(sharded: bool) -> Iterator[None]:
+    names = {"ACCELERATE_USE_FSDP": "true", "FSDP_VERSION": "2"} if sharded else {}
+    os.environ.update(names)
+    try:
+        yield
+    finally:
+        for name in names:
+            del os.environ[name]
