@@ -94,7 +94,9 @@ def test_dropout_must_be_off(processes: Processes) -> None:
 @pytest.mark.parametrize(
     ("plant", "said"), [("wait_for_nobody", "process 0 gave no answer within 30 s"), ("exit_at_once", "process 0 died")]
 )
-def test_processes_that_hang_or_die_are_told_and_replaced(plant: str, said: str, memory_plugin: Path) -> None:
+def test_processes_that_hang_or_die_are_told_and_replaced(
+    plant: str, said: str, rows_plugin: Path, memory_plugin: Path
+) -> None:
     with Processes(2, timeout=30.0) as few:
         with pytest.raises(RuntimeError, match=said):
             few.run(Trial(MOMENTUM, processes=2, steps=1, around=f"{PLANTS}:{plant}"))
