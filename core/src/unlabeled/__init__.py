@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import Any
 
+from unlabeled_registry.deprecation import check_name
+
 __version__ = "0.1.0"
 
 _HOMES = {
@@ -30,6 +32,7 @@ def __getattr__(name: str) -> Any:
     """Import the module a public name lives in when it is first used, so that listing commands never import torch."""
     if name not in _NAMES:
         raise AttributeError(f"module 'unlabeled' has no attribute {name!r}")
+    check_name(name)
     return getattr(import_module(_NAMES[name]), name)
 
 
