@@ -30,9 +30,9 @@ __all__ = ["__version__", *sorted(_NAMES)]
 
 def __getattr__(name: str) -> Any:
     """Import the module a public name lives in when it is first used, so that listing commands never import torch."""
+    check_name(name)
     if name not in _NAMES:
         raise AttributeError(f"module 'unlabeled' has no attribute {name!r}")
-    check_name(name)
     return getattr(import_module(_NAMES[name]), name)
 
 

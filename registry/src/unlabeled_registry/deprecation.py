@@ -12,11 +12,14 @@ class InterfaceWarning(FutureWarning):
 
 
 def check_name(name: str) -> None:
-    """Warn the module that takes `name` from the package `unlabeled`; `AttributeError` once it was removed."""
+    """Warn the module that takes `name` from the package `unlabeled`; `ImportError` once it was removed.
+
+    No `AttributeError`, of which `from unlabeled import name` would drop the message.
+    """
     for entry in DEPRECATED:
         if entry.name == name:
             if is_removed(entry):
-                raise AttributeError(f"unlabeled.{name} was removed in interfaces {entry.removed_in}; {entry.instead}")
+                raise ImportError(f"unlabeled.{name} was removed in interfaces {entry.removed_in}; {entry.instead}")
             _warn(_plugin_of(_user()), entry)
 
 
