@@ -27,6 +27,7 @@ class Part(Objective):
 """
 
 
+INHERITS = SURVEYS.rpartition("    def")[0] + "    pass\n"
 MANIFEST = """\
 schema = 1
 name = "unlabeled-{owner}"
@@ -40,7 +41,7 @@ summary = "A part"
 """
 
 
-def install(site: Path, owner: str, api: str = ">=1.0,<2", package: str = "", parts: str = SURVEYS) -> None:
+def install(site: Path, owner: str, api: str = ">=1.0,<2", package: str = "", parts: str = INHERITS) -> None:
     files = {"__init__.py": package, "parts.py": parts}
     write_distribution(site, f"unlabeled-{owner}", MANIFEST.format(owner=owner, api=api), files)
 
@@ -104,7 +105,7 @@ def test_a_method_that_is_implemented(site: Path, at: object) -> None:
 @pytest.mark.filterwarnings("error")
 def test_what_is_only_inherited_does_not_warn(site: Path, at: object) -> None:
     at("1.5")  # type: ignore[operator]
-    install(site, "demo", parts=SURVEYS.rpartition("    def")[0] + "    pass\n")
+    install(site, "demo")
     discover().load(discover().find("objective", "contrast"))
 
 

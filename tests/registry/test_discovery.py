@@ -257,6 +257,10 @@ def test_a_manifest_with_a_fault(site: Path) -> None:
     )
 
 
+def test_an_entry_point_that_is_none(site: Path) -> None:
+    assert broken(site, "nothing at all") == (f"entry points: '' in {GROUP} is not the name of a top-level package")
+
+
 def test_a_package_that_is_gone(site: Path) -> None:
     assert broken(site, "demo = unlabeled_gone") == (
         "package 'unlabeled_gone' cannot be found; install the plugin again"

@@ -119,8 +119,8 @@ def _read(found: Distribution, packages: list[str], path: ImportPath, cache: Cac
     try:
         manifest = _manifest(found, packages, path, cache)
     except ManifestError as error:
-        return Installed(found.name, found.version, None, error.problems)
-    return Installed(found.name, found.version, manifest)
+        return Installed(printable(found.name), printable(found.version), None, error.problems)
+    return Installed(found.name, printable(found.version), manifest)
 
 
 def _manifest(found: Distribution, packages: list[str], path: ImportPath, cache: Cache) -> Manifest:

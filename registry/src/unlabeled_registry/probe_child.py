@@ -7,12 +7,12 @@ Each line of the report is a JSON object, so that one that is cut off says what 
 
 import argparse
 import io
-import json
 import os
 import sys
 import time
 from collections.abc import Callable
 from importlib import import_module
+from json import dumps
 from typing import Any
 
 from unlabeled_registry.discovery import installed_plugins, normalised
@@ -50,7 +50,7 @@ def main() -> None:
     with open(options.report, "a", encoding="utf-8") as file:
 
         def say(**values: Any) -> None:
-            file.write(json.dumps(values) + "\n")
+            file.write(dumps(values) + "\n")
             file.flush()
 
         _refuse_network(say)
