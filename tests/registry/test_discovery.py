@@ -152,6 +152,7 @@ def test_a_package_is_found_as_an_import_would_find_it(site: Path, tmp_path: Pat
     (first / "unlabeled_demo").mkdir()  # no package: a folder without __init__.py gives way to a later package
     sys.path.insert(0, str(first))
     assert only_plugin().manifest is not None
+    (first / "unlabeled_demo").rmdir()
     (first / "unlabeled_demo.py").touch()
     importlib.invalidate_caches()
     assert only_plugin().problems == (
@@ -323,6 +324,14 @@ class TestCache:
         if file.stat().st_ctime_ns == kept["values"][str(file)][0][2]:
             pytest.skip("this file system's clock did not advance between two writes")
         assert self.summary() == "After!"
+
+    def test_it_holds_for_one_distribution(self, site: Path) -> None:
+        write_distribution(site, "unlabeled-demo", manifest("unlabeled-demo"))
+        assert only_plugin().manifest is not None
+        (site / "unlabeled_demo-1.0.dist-info").rename(site / "unlabeled_other-1.0.dist-info")
+        assert only_plugin().problems == (
+            "unlabeled.toml: name: 'unlabeled-demo' is not the distribution's name, 'unlabeled-other'",
+        )
 
     def test_plugins_that_are_gone_are_forgotten(self, site: Path) -> None:
         package = write_distribution(site, "unlabeled-demo", manifest("unlabeled-demo"))

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -64,11 +65,19 @@ def test_a_broken_manifest_is_the_cause(site: Path) -> None:
 
 
 def test_what_a_plugin_starts_ends_with_the_probe(site: Path, tmp_path: Path) -> None:
-    code = f"import pathlib, subprocess, sys\nchild = subprocess.Popen([sys.executable, '-c', 'input()'], stdin=subprocess.PIPE)\npathlib.Path({str(tmp_path / 'pid')!r}).write_text(str(child.pid))\n"
+    code = f"""
+import pathlib, subprocess, sys
+waits = subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"])
+pathlib.Path({str(tmp_path / "pid")!r}).write_text(str(waits.pid))
+"""
     write_distribution(site, "unlabeled-demo", MANIFEST, {"__init__.py": code})
     probe("unlabeled-demo", objects=False)
-    status = Path("/proc", (tmp_path / "pid").read_text(), "status")
-    assert not status.exists() or "zombie" in status.read_text()
+    pid = int((tmp_path / "pid").read_text())
+    status = Path(f"/proc/{pid}/status")
+    running = status.exists() and "(zombie)" not in status.read_text()
+    if running:
+        os.kill(pid, signal.SIGKILL)
+    assert not running
 
 
 class TestVet:

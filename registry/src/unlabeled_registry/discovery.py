@@ -136,7 +136,7 @@ def _manifest(found: Distribution, packages: list[str], path: ImportPath, cache:
     stamp = stamp_of(file)
     if stamp is None:
         raise ManifestError(f"{FILE_NAME}: missing; it must lie in {folder}")
-    kept = cache.get(file, [*stamp, found.name, found.version, package], lambda: _checked(found, package, Path(file)))
+    kept = cache.get(file, [*stamp, found.name, package], lambda: _checked(found, package, Path(file)))
     if "problems" in kept:
         raise ManifestError(*(f"{FILE_NAME}: {problem}" for problem in kept["problems"]))
     return restore(kept["manifest"], name=found.name, version=found.version, package=package, path=Path(file))
