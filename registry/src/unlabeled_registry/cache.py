@@ -53,7 +53,7 @@ class Cache:
     def save(self) -> None:
         """Keep what was asked for, and forget the rest, where anything changed."""
         if self._changed or len(self._new) != len(self._old):
-            text = json.dumps({"code": self._code, "values": self._new})
+            text = json.dumps({"code": self._code, "values": self._new}, separators=(",", ":"))
             try:
                 write_atomically(self.file, f"{zlib.crc32(text.encode())}\n{text}")
             except OSError:  # no place to write
