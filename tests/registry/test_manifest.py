@@ -1,4 +1,3 @@
-import dataclasses
 import tomllib
 from pathlib import Path
 
@@ -81,7 +80,7 @@ def test_a_good_manifest() -> None:
     )  # fmt: skip
     assert (modality.encoder, modality.columns) == ("demo/net", ("series",))
     assert encoder.provides == ("tokens", "mask-token")
-    image = dataclasses.replace(modality, id="vision/image")
+    image = modality._replace(id="vision/image")
     assert encoder.takes(modality)
     assert not encoder.takes(image)
     assert augmentation.takes(image)

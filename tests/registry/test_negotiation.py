@@ -1,5 +1,10 @@
+from random import Random
+
+import pytest
+
+from unlabeled_registry.capabilities import CAPABILITIES
 from unlabeled_registry.manifest import Component
-from unlabeled_registry.negotiation import Cell, matrix, negotiate
+from unlabeled_registry.negotiation import Cell, encoders_of, matrix, negotiate
 
 
 def part(kind: str, id: str, **values: object) -> Component:
@@ -111,3 +116,66 @@ class TestMatrix:
     def test_equal_causes_have_equal_reasons(self) -> None:
         first, second = (part("objective", id, requires=("branches",)) for id in ("a/one", "b/two"))
         assert cell((*ALL, first), first, TEXT).reason == cell((*ALL, second), second, TEXT).reason
+
+
+CAPABLE = sorted(set(CAPABILITIES) - {"paired"})
+
+
+def many(seed: int) -> list[Component]:
+    """Plugins of all sorts: encoders for all and for some, modalities without encoders, objectives that ask for much."""
+    random = Random(seed)
+    parts = []
+    for number in range(12):
+        owner = f"plugin{number}"
+        takes = random.choice(
+            [("*",), (f"{owner}/signal",), ("plugin0/signal", "plugin1/signal"), ("*", "plugin2/signal")]
+        )
+        default = random.choice([f"{owner}/net", "plugin3/net", "gone/net"])
+        parts += [
+            part(
+                "objective", f"{owner}/task", requires=tuple(random.sample([*CAPABLE, "paired"], random.randint(0, 4)))
+            ),
+            part("modality", f"{owner}/signal", encoder=default, dense=random.random() < 0.7),
+            part(
+                "encoder",
+                f"{owner}/net",
+                modalities=takes,
+                provides=tuple(random.sample(CAPABLE, random.randint(0, 6))),
+            ),
+        ]
+    return parts
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_matrix_is_what_negotiating_each_pair_gives(seed: int) -> None:
+    parts = {component.id: component for component in many(seed)}
+    encoders = [component for component in parts.values() if component.kind == "encoder"]
+    for found in matrix(parts.values()):
+        objective, modality = parts[found.objective], parts[found.modality]
+        fitting = [e.id for e in encoders_of(modality, encoders) if negotiate(objective, e).runs]
+        assert (found.runs, found.encoder) == (bool(fitting), fitting[0] if fitting else None)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_every_refusal_names_a_capability_and_a_cure(seed: int) -> None:
+    parts = {component.id: component for component in many(seed)}
+    refusals = [found for found in matrix(parts.values()) if not found.runs]
+    assert refusals
+    for found in refusals:
+        required = [name for name in parts[found.objective].requires if name != "paired"]
+        assert any(name in found.reason for name in required) or "has no encoder" in found.reason
+        assert found.modality in found.reason
+        assert "; install or write one that " in found.reason
+    for objective in (component for component in parts.values() if component.kind == "objective"):
+        for encoder in (component for component in parts.values() if component.kind == "encoder"):
+            verdict = negotiate(objective, encoder)
+            assert verdict.runs or (
+                all(name in verdict.reason for name in verdict.missing) and "; choose another encoder" in verdict.reason
+            )
+
+
+def test_a_modality_without_encoders_is_told_what_one_must_have() -> None:
+    sound = part("modality", "audio/waveform", encoder="audio/wav2vec2")
+    assert cell((*ALL, sound), MAE, sound).reason == (
+        "audio/waveform has no encoder; install or write one that takes it and provides tokens, drop-tokens and patches"
+    )

@@ -15,6 +15,12 @@ api = "{api}"
 summary = "Demo"
 """
 HEARS = HEADER.format(owner="two", api=">=1.0,<2") + "hooks = true\n"
+PARTS = """\
+class Objective:
+    __module__ = "unlabeled.interfaces.objective"  # the real one imports torch
+
+class Part(Objective): pass
+"""
 PART = """\
 [[provides]]
 kind = "{kind}"
@@ -33,7 +39,7 @@ def install(site: Path, owner: str, *parts: str, api: str = ">=1.0,<2", **files:
         place = f"{package}:recipes/{name}.yaml" if kind == "recipe" else f"{package}.parts:Part"
         text += PART.format(kind=kind, id=name, object=place)
     contents = {path.replace("__py", ".py").replace("__yaml", ".yaml"): code for path, code in files.items()}
-    return write_distribution(site, f"unlabeled-{owner}", text, {"parts.py": "class Part: pass\n"} | contents)
+    return write_distribution(site, f"unlabeled-{owner}", text, {"parts.py": PARTS} | contents)
 
 
 def states(registry: Registry) -> dict[str, tuple[str, str]]:
@@ -117,7 +123,7 @@ class TestStates:
         monkeypatch.setenv("UNLABELED_PLUGINS", selection)
         assert states(discover()) == {
             "unlabeled-demo": ("enabled", ""),
-            "unlabeled-other": ("disabled", "UNLABELED_PLUGINS does not name it"),
+            "unlabeled-other": ("disabled", "UNLABELED_PLUGINS, or --only, does not name it"),
         }
 
     def test_an_empty_selection(self, site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,7 +134,9 @@ class TestStates:
     def test_a_selection_of_what_is_not_installed(self, site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         install(site, "demo", "objective:contrast")
         monkeypatch.setenv("UNLABELED_PLUGINS", "demmo")
-        with pytest.raises(RegistryError, match=r"^UNLABELED_PLUGINS: no plugin 'demmo' is installed; did you mean"):
+        with pytest.raises(
+            RegistryError, match=r"^UNLABELED_PLUGINS or --only: no plugin 'demmo' is installed; did you mean"
+        ):
             discover()
 
 
@@ -270,7 +278,7 @@ class TestImportHooks:
         write_distribution(site, "unlabeled-two", HEARS, {"__init__.py": "raise SystemExit(3)"})
         registry = discover()
         assert registry.import_hooks() == [
-            "plugin 'unlabeled-two', which is failed: importing its hooks: SystemExit: 3; upgrade or uninstall it"
+            "plugin 'unlabeled-two', which is failed: importing unlabeled_two: SystemExit: 3; upgrade or uninstall it"
         ]
         assert registry.packages() == {}
 

@@ -3,6 +3,8 @@
 from importlib import import_module
 from typing import Any
 
+from unlabeled_registry.deprecation import check_name
+
 __version__ = "0.1.0"
 
 _HOMES = {
@@ -28,6 +30,7 @@ __all__ = ["__version__", *sorted(_NAMES)]
 
 def __getattr__(name: str) -> Any:
     """Import the module a public name lives in when it is first used, so that listing commands never import torch."""
+    check_name(name)
     if name not in _NAMES:
         raise AttributeError(f"module 'unlabeled' has no attribute {name!r}")
     return getattr(import_module(_NAMES[name]), name)

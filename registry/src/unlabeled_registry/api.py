@@ -4,9 +4,31 @@ import operator
 import re
 from collections.abc import Callable
 from functools import cache
+from typing import NamedTuple
 
 API_VERSION = "1.0"
 """Counted apart from releases: the first number grows when plugins may have to change, the second with additions."""
+
+
+class Deprecated(NamedTuple):
+    """A name that is going away: it warns for two minor versions."""
+
+    name: str
+    """`Name`, which plugins import from `unlabeled`, or `Interface.method`, which their classes implement."""
+    since: str
+    """The version of the interfaces that warned first, such as `1.3`."""
+    instead: str
+    """What to do, as a sentence goes on: `use Draws.subset`."""
+
+    @property
+    def removed_in(self) -> str:
+        """The version of the interfaces that no longer has it."""
+        major, minor = self.since.split(".")
+        return f"{major}.{int(minor) + 2}"
+
+
+DEPRECATED: tuple[Deprecated, ...] = ()
+"""An entry stays after its name was removed, so that a plugin that still uses it is told what to do."""
 
 _COMPARISONS: dict[str, Callable[[tuple[int, ...], tuple[int, ...]], bool]] = {
     ">=": operator.ge,

@@ -1,21 +1,27 @@
 """Static discovery: which plugins are installed, found in files alone. No plugin is imported."""
 
+import gc
 import os
-import sys
+import re
 from collections.abc import Iterator
-from importlib.util import find_spec
+from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from unlabeled_registry.errors import ManifestError
-from unlabeled_registry.manifest import FILE_NAME, Manifest, owner_of, parse
-from unlabeled_registry.toml_cache import TomlCache
+from unlabeled_registry.cache import Cache, stamp_of
+from unlabeled_registry.errors import ManifestError, printable
+from unlabeled_registry.import_path import ImportPath
+from unlabeled_registry.manifest import FILE_NAME, Manifest, owner_of, parse, read_toml, restore
 
 GROUP = "unlabeled.plugins"
 
+_TOLD = 8  # problems of one manifest; the first few are what a person mends
+_NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+_SEPARATORS = re.compile(r"[-_.]+")
+
 
 class Distribution(NamedTuple):
-    """An installed distribution: its normalised name, its version, and its .dist-info folder."""
+    """An installed distribution: its normalised name, its version, and its .dist-info or .egg-info folder."""
 
     name: str
     version: str
@@ -31,76 +37,121 @@ class Installed(NamedTuple):
     problems: tuple[str, ...] = ()
 
 
-def distributions() -> Iterator[Distribution]:
+def distributions(path: ImportPath | None = None) -> Iterator[Distribution]:
     """Installed distributions in the order of the import path; the first of a name hides later ones."""
     seen: set[str] = set()
-    for entry in sys.path:
-        for folder in _metadata_folders(entry or os.curdir):
-            stem, _, version = os.path.basename(folder).removesuffix(".dist-info").partition("-")
-            name = stem.replace("_", "-").replace(".", "-").lower()
-            if name not in seen:
-                seen.add(name)
-                yield Distribution(name, version, folder)
+    for folder in (path or ImportPath()).metadata:
+        file_name = os.path.basename(folder)
+        if file_name.startswith("~"):  # what pip leaves where it was interrupted
+            continue
+        stem, _, version = file_name.removesuffix(".dist-info").removesuffix(".egg-info").partition("-")
+        name = normalised(stem)
+        if name not in seen:
+            seen.add(name)
+            yield Distribution(name, _legacy_version(folder) if folder.endswith(".egg-info") else version, folder)
+
+
+def normalised(name: str) -> str:
+    """A distribution's name as indexes and this registry compare it (PEP 503)."""
+    return _SEPARATORS.sub("-", name).lower()
 
 
 def installed_plugins() -> list[Installed]:
     """Every installed plugin by name; one that is broken comes with its problems and never raises."""
-    cache = TomlCache()
-    plugins = [_read(found, packages, cache) for found in distributions() if (packages := _packages(found))]
-    cache.save()
+    with _no_collection():
+        path, cache = ImportPath(), Cache()
+        named = ((found, _packages(found, cache)) for found in distributions(path))
+        plugins = [_read(found, packages, path, cache) for found, packages in named if packages]
+        cache.save()
     return _without_clashes(sorted(plugins, key=lambda plugin: plugin.name))
 
 
-def _metadata_folders(entry: str) -> list[str]:
-    try:
-        with os.scandir(entry) as items:
-            return [item.path for item in items if item.name.endswith(".dist-info")]
-    except OSError:  # a zip file, or a folder that is gone
-        return []
-
-
-def _packages(found: Distribution) -> list[str]:
-    """The import packages that a distribution names in the group of plugins."""
-    try:
-        with open(os.path.join(found.folder, "entry_points.txt"), encoding="utf-8") as file:
-            text = file.read()
-    except (OSError, UnicodeDecodeError):
-        return []
-    _, header, rest = text.partition(f"[{GROUP}]")
-    lines = (line.strip() for line in rest.partition("\n[")[0].splitlines()) if header else ()
-    return [line.partition("=")[2].strip() for line in lines if line and line[0] not in "#;"]
-
-
-def _read(found: Distribution, packages: list[str], cache: TomlCache) -> Installed:
-    try:
-        if len(packages) > 1:
-            raise ManifestError(f"entry points: {GROUP} names {len(packages)} packages, and must name one")
-        package = packages[0]
-        path = package_folder(package) / FILE_NAME
-        try:
-            data = cache.read(path)
-            manifest = parse(data, distribution=found.name, version=found.version, package=package, path=path)
-        except ManifestError as error:
-            raise ManifestError(*(f"{FILE_NAME}: {problem}" for problem in error.problems)) from None
-    except ManifestError as error:
-        return Installed(found.name, found.version, None, error.problems)
-    return Installed(found.name, found.version, manifest)
-
-
 def package_folder(package: str) -> Path:
-    """The folder of a top-level package, found without running its code, in editable installs too."""
+    """The folder of a top-level package, found without running its code; `ManifestError` where there is none."""
+    return Path(ImportPath().package(package))
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Of the many objects that discovery makes, none is garbage: looking through them again and again costs half the time."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _legacy_version(folder: str) -> str:
+    """The version in the metadata of a .egg-info folder, whose name need not hold it."""
+    try:
+        with open(os.path.join(folder, "PKG-INFO"), encoding="utf-8", errors="replace") as file:
+            lines = (line.partition(":") for line in file)
+            return next((value.strip() for key, _, value in lines if key == "Version"), "0")
+    except OSError:
+        return "0"
+
+
+def _packages(found: Distribution, cache: Cache) -> list[str]:
+    """The import packages that a distribution names in the group of plugins."""
+    file = f"{found.folder}/entry_points.txt"
+    stamp = stamp_of(file)
+    return cache.get(file, stamp, lambda: _read_packages(file)) if stamp else []
+
+
+def _read_packages(file: str) -> list[str]:
+    try:
+        with open(file, encoding="utf-8", errors="replace") as opened:
+            lines = [line.strip() for line in opened]
+    except OSError:
+        return []
+    packages, section = [], ""
+    for line in lines:
+        if line.startswith("["):
+            section = line
+        elif section == f"[{GROUP}]" and line and line[0] not in "#;":
+            packages.append(line.partition("=")[2].strip())
+    return packages
+
+
+def _read(found: Distribution, packages: list[str], path: ImportPath, cache: Cache) -> Installed:
+    try:
+        manifest = _manifest(found, packages, path, cache)
+    except ManifestError as error:
+        return Installed(printable(found.name), printable(found.version), None, error.problems)
+    return Installed(found.name, printable(found.version), manifest)
+
+
+def _manifest(found: Distribution, packages: list[str], path: ImportPath, cache: Cache) -> Manifest:
+    if not _NAME.fullmatch(found.name):
+        raise ManifestError(f"{found.folder!r}: a distribution's name holds letters, digits and -_. only; uninstall it")
+    if len(packages) > 1:
+        raise ManifestError(f"entry points: {GROUP} names {len(packages)} packages, and must name one")
+    package = packages[0]
     if not package.isidentifier():
         raise ManifestError(f"entry points: {package!r} in {GROUP} is not the name of a top-level package")
+    folder = path.package(package)
+    file = f"{folder}/{FILE_NAME}"
+    stamp = stamp_of(file)
+    if stamp is None:
+        raise ManifestError(f"{FILE_NAME}: missing; it must lie in {folder}")
+    kept = cache.get(file, [*stamp, found.name, package], lambda: _checked(found, package, Path(file)))
+    if "problems" in kept:
+        raise ManifestError(*(f"{FILE_NAME}: {problem}" for problem in kept["problems"]))
+    return restore(kept["manifest"], name=found.name, version=found.version, package=package, path=Path(file))
+
+
+def _checked(found: Distribution, package: str, path: Path) -> dict[str, Any]:
+    """The manifest, or its problems, in a form that JSON can hold."""
     try:
-        spec = find_spec(package)
-    except (ImportError, ValueError):
-        spec = None
-    if spec is None:
-        raise ManifestError(f"package {package!r} cannot be found; install the plugin again")
-    folders = list(spec.submodule_search_locations or ())
-    if not folders:
-        raise ManifestError(f"{package!r} is a single module; a plugin is a package, which holds {FILE_NAME}")
-    return Path(folders[0])
+        data = read_toml(path)
+        manifest = parse(data, distribution=found.name, version=found.version, package=package, path=path)
+    except ManifestError as error:
+        told = [printable(problem) for problem in error.problems[:_TOLD]]
+        more = len(error.problems) - len(told)
+        return {"problems": [*told, f"and {more} more problems"] if more else told}
+    return {"manifest": manifest.kept()}
 
 
 def _without_clashes(plugins: list[Installed]) -> list[Installed]:

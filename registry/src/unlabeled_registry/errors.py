@@ -28,9 +28,18 @@ class PluginError(RegistryError):
 
 
 def one_line(error: BaseException) -> str:
-    """The type and the first line of the message of `error`."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    """The type and the first line of the message of `error`, without what would control a terminal."""
+    try:
+        lines = str(error).strip().splitlines()
+    except Exception as failure:  # a plugin's own class of errors may be broken too
+        lines = [f"its message cannot be read ({type(failure).__name__})"]
+    return f"{type(error).__name__}: {printable(lines[0])}" if lines else type(error).__name__
+
+
+def printable(text: str, limit: int = 400) -> str:
+    """At most `limit` characters of a line of somebody else's text; what cannot be printed is escaped."""
+    shown = text if len(text) <= limit else f"{text[:limit]}..."
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in shown)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -74,7 +74,9 @@ class Hooks:
         try:
             self._manager.register(package, plugin)
             self._manager.check_pending()
-        except (Exception, SystemExit) as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # SystemExit too: a plugin must not end the run
             self._drop(plugin, f"its hooks cannot be used: {one_line(error)}")
 
     def call(self, hook: str, **arguments: Any) -> None:
@@ -83,7 +85,9 @@ class Hooks:
             others = self._manager.get_plugins() - {implementation.plugin}
             try:
                 self._manager.subset_hook_caller(hook, others)(**arguments)
-            except (Exception, SystemExit) as error:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
                 self._drop(implementation.plugin_name, f"its hook {hook!r} failed: {one_line(error)}")
 
     def _drop(self, plugin: str, problem: str) -> None:

@@ -1,19 +1,19 @@
 """Manifests: what a plugin offers, written down in `unlabeled.toml` beside its code and read without importing it."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from unlabeled_registry.api import API_VERSION, satisfies
-from unlabeled_registry.errors import ManifestError
+from unlabeled_registry.errors import ManifestError, printable
 from unlabeled_registry.schema import ANY, COMPONENT, HEADER, OF_KIND, check_object, checked
 
 FILE_NAME = "unlabeled.toml"
+MAX_SIZE = 256 * 1024
+"""In bytes: a larger manifest is not read, so that no plugin holds up the listing of all."""
 
 
-@dataclass(frozen=True)
-class Component:
+class Component(NamedTuple):
     """One thing that a plugin provides, as its manifest describes it."""
 
     kind: str
@@ -36,8 +36,7 @@ class Component:
         return for_all or modality.id in self.modalities
 
 
-@dataclass(frozen=True)
-class Manifest:
+class Manifest(NamedTuple):
     """A plugin's own description."""
 
     name: str  # the distribution
@@ -55,10 +54,39 @@ class Manifest:
         """Whether the plugin was written for the interfaces that are installed."""
         return satisfies(API_VERSION, self.api)
 
+    def kept(self) -> Sequence[Any]:
+        """All that its file says, in a form that JSON can hold and `restore` understands."""
+        return self[self._fields.index("api") :]
+
+
+def restore(kept: Sequence[Any], *, name: str, version: str, package: str, path: Path) -> Manifest:
+    """The manifest that `kept` was made of."""
+    api, summary, uses, hooks, parts = kept
+    # JSON made lists of the tuples
+    components = tuple(Component._make(tuple(v) if isinstance(v, list) else v for v in part) for part in parts)
+    return Manifest(name, version, package, path, api, summary, tuple(uses), hooks, components)
+
 
 def owner_of(distribution: str) -> str:
     """The owner in full ids: the distribution's name without `unlabeled-`."""
     return distribution.removeprefix("unlabeled-")
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The tables of a manifest's file; `ManifestError` where it cannot be read."""
+    import tomllib
+
+    try:
+        with open(path, "rb") as file:
+            content = file.read(MAX_SIZE + 1)
+    except OSError as error:
+        raise ManifestError(f"cannot be read ({error.strerror}); check {path}") from None
+    if len(content) > MAX_SIZE:
+        raise ManifestError(f"larger than {MAX_SIZE // 1024} KiB; it holds names and summaries only")
+    try:
+        return tomllib.loads(content.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ManifestError(f"no valid TOML: {printable(str(error))}") from None
 
 
 def parse(data: Mapping[str, Any], *, distribution: str, version: str, package: str, path: Path) -> Manifest:

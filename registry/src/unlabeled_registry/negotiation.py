@@ -1,7 +1,8 @@
 """Which objective runs with which encoder, and so on which modality: pure functions over manifests."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from functools import cache
+from typing import NamedTuple
 
 from unlabeled_registry.capabilities import PAIRED
 from unlabeled_registry.errors import listed
@@ -9,8 +10,7 @@ from unlabeled_registry.manifest import Component
 from unlabeled_registry.schema import ANY
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(NamedTuple):
     """Whether an objective runs with an encoder, the capabilities that are missing, and a sentence for a person."""
 
     runs: bool
@@ -18,8 +18,7 @@ class Verdict:
     reason: str
 
 
-@dataclass(frozen=True)
-class Cell:
+class Cell(NamedTuple):
     """Whether an objective runs on a modality, why, and with which encoder; all ids are full."""
 
     objective: str
@@ -46,41 +45,75 @@ def matrix(components: Iterable[Component]) -> list[Cell]:
     """Every objective on every modality, both by full id."""
     parts = sorted(components, key=lambda component: component.id)
     encoders = [part for part in parts if part.kind == "encoder"]
+    for_all, anywhere = _First([part for part in encoders if ANY in part.modalities]), _First(encoders)
+    offers = [_Offer(part, encoders, for_all, anywhere) for part in parts if part.kind == "modality"]
     return [
-        _cell(objective, modality, encoders)
+        Cell(objective.id, offer.modality.id, *offer[objective.requires])
         for objective in parts
         if objective.kind == "objective"
-        for modality in parts
-        if modality.kind == "modality"
+        for offer in offers
     ]
 
 
 def encoders_of(modality: Component, encoders: Iterable[Component]) -> list[Component]:
     """The encoders that take a modality: its default one first, then those made for it, then those for all."""
     fitting = [encoder for encoder in encoders if encoder.takes(modality)]
-    return sorted(fitting, key=lambda part: (part.id != modality.encoder, ANY in part.modalities, part.id))
+    return sorted(fitting, key=lambda part: (part.id != modality.encoder, modality.id not in part.modalities, part.id))
 
 
-def _cell(objective: Component, modality: Component, encoders: Sequence[Component]) -> Cell:
-    candidates = encoders_of(modality, encoders)
-    for encoder in candidates:
-        verdict = negotiate(objective, encoder)
-        if verdict.runs:
-            reason = "with a second modality" if PAIRED in objective.requires else verdict.reason
-            return Cell(objective.id, modality.id, True, reason, encoder.id)
-    return Cell(objective.id, modality.id, False, _why_not(objective, modality, candidates, encoders), None)
+@cache
+def _wanted(requires: tuple[str, ...]) -> frozenset[str]:
+    return frozenset(requires) - {PAIRED}
 
 
-def _why_not(
-    objective: Component, modality: Component, candidates: Sequence[Component], encoders: Sequence[Component]
-) -> str:
-    """What no encoder of the modality has, and what would cure that; equal causes give equal sentences."""
-    if not candidates:
-        return f"{modality.id} has no encoder; install or write one that takes it"
-    missing = [negotiate(objective, encoder).missing for encoder in candidates]
-    nowhere = [name for name in missing[0] if all(name in lacks for lacks in missing)]
-    wanted = nowhere or [name for name in objective.requires if name != PAIRED]
-    together = "" if nowhere else " together"
-    elsewhere = [encoder.id for encoder in encoders if set(wanted) <= set(encoder.provides)]
-    example = f" (as {elsewhere[0]} does)" if elsewhere else ""
-    return f"no encoder of {modality.id} provides {listed(wanted)}{together}; install or write one that does{example}"
+class _First(dict[frozenset[str], str | None]):
+    """Capabilities -> the first of some encoders that has them all; each is looked for once."""
+
+    def __init__(self, encoders: Iterable[Component]) -> None:
+        self.provided = [(encoder.id, frozenset(encoder.provides)) for encoder in encoders]
+        self.somewhere = frozenset[str]().union(*(provides for _, provides in self.provided))
+
+    def __missing__(self, wanted: frozenset[str]) -> str | None:
+        self[wanted] = next((id for id, provides in self.provided if wanted <= provides), None)
+        return self[wanted]
+
+
+class _Offer(dict[tuple[str, ...], tuple[bool, str, str | None]]):
+    """What an objective requires -> whether it runs on one modality, why, and with which encoder.
+
+    Encoders for all are many and the same for most modalities, so they are kept apart from the modality's own.
+    """
+
+    def __init__(self, modality: Component, encoders: Sequence[Component], for_all: _First, anywhere: _First) -> None:
+        own = [part for part in encoders if modality.id in part.modalities or part.id == modality.encoder]
+        self.modality, self.anywhere = modality, anywhere
+        self.own = [(encoder.id, frozenset(encoder.provides)) for encoder in encoders_of(modality, own)]
+        self.for_all = for_all if modality.dense else _First([])
+        self.somewhere = self.for_all.somewhere.union(*(provides for _, provides in self.own))
+
+    def __missing__(self, requires: tuple[str, ...]) -> tuple[bool, str, str | None]:
+        encoder = self._encoder(_wanted(requires))
+        if encoder is None:
+            reason = self._why_not([name for name in requires if name != PAIRED])
+        else:
+            reason = "with a second modality" if PAIRED in requires else f"with {encoder}"
+        self[requires] = found = (encoder is not None, reason, encoder)
+        return found
+
+    def _encoder(self, wanted: frozenset[str]) -> str | None:
+        for encoder, provides in self.own:
+            if wanted <= provides:
+                return encoder
+        return self.for_all[wanted]
+
+    def _why_not(self, wanted: Sequence[str]) -> str:
+        """What no encoder of the modality has, and what would cure that."""
+        name = self.modality.id
+        if not self.own and not self.for_all.provided:
+            needs = f" and provides {listed(wanted)}" if wanted else ""
+            return f"{name} has no encoder; install or write one that takes it{needs}"
+        nowhere = [each for each in wanted if each not in self.somewhere]
+        lacking, together = (nowhere, "") if nowhere else (wanted, " together")
+        has = self.anywhere[frozenset(lacking)]
+        example = f" (as {has} does)" if has else ""
+        return f"no encoder of {name} provides {listed(lacking)}{together}; install or write one that does{example}"

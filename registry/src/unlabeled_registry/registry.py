@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
-from operator import attrgetter
 from types import ModuleType
 from typing import Any, Literal
 
@@ -14,6 +13,7 @@ from unlabeled_registry.api import API_VERSION
 from unlabeled_registry.discovery import Installed, installed_plugins
 from unlabeled_registry.environment import read_disabled, write_disabled
 from unlabeled_registry.errors import PluginError, RegistryError, UnknownComponent, did_you_mean, one_line
+from unlabeled_registry.loading import load_object
 from unlabeled_registry.manifest import Component, Manifest, owner_of
 
 SELECTION_VARIABLE = "UNLABELED_PLUGINS"
@@ -92,9 +92,8 @@ class Registry:
         plugin = self.plugin(component.plugin)
         if not plugin.usable:
             raise PluginError(plugin.name, f"{component.kind} {component.id!r}: plugin {_unusable(plugin)}")
-        module, _, attribute = component.object.partition(":")
         with _importing(plugin, f"loading {component.kind} {component.id!r}"):
-            return attrgetter(attribute)(import_module(module))
+            return load_object(component)
 
     def read(self, component: Component) -> str:
         """The text of a recipe's file; `RegistryError` where it cannot be read."""
@@ -109,25 +108,30 @@ class Registry:
             raise RegistryError(f"recipe {component.id!r}: {file} cannot be read: {one_line(error)}") from None
 
     def import_hooks(self) -> list[str]:
-        """Import the usable plugins whose manifest says `hooks = true`; a sentence on each that fails, which is set aside."""
+        """Import the usable plugins whose manifest says `hooks = true`; a sentence on each that fails, which is set aside.
+
+        As no run asked for them, each is first imported in a process of its own, where it may hang or crash.
+        """
+        from unlabeled_registry.probe import vet
+
+        hearing = [(p, p.manifest) for p in self.plugins if p.state == "enabled" and p.manifest and p.manifest.hooks]
         problems: list[str] = []
-        for plugin in self.plugins:
-            if plugin.state != "enabled" or not plugin.manifest or not plugin.manifest.hooks:
+        for (plugin, manifest), cause in zip(hearing, vet([manifest for _, manifest in hearing]), strict=True):
+            if cause:
+                plugin.state, plugin.reason = "failed", cause
+                problems.append(f"plugin {_unusable(plugin)}")
                 continue
             try:
                 with _importing(plugin, "importing its hooks"):
-                    import_module(plugin.manifest.package)
+                    import_module(manifest.package)
             except PluginError as error:
                 problems += error.problems
         return problems
 
     def packages(self) -> dict[str, ModuleType]:
         """The imported package of each active plugin by the plugin's name: where its hooks are."""
-        return {
-            plugin.name: sys.modules[plugin.manifest.package]
-            for plugin in self.plugins
-            if plugin.state == "active" and plugin.manifest
-        }
+        active = {p.name: p.manifest.package for p in self.plugins if p.state == "active" and p.manifest}
+        return {name: sys.modules[package] for name, package in active.items() if package in sys.modules}
 
     def enable(self, name: str) -> None:
         """Let this environment use a plugin again."""
@@ -154,7 +158,7 @@ def discover() -> Registry:
         try:
             registry.plugin(name)
         except RegistryError as error:
-            raise RegistryError(f"{SELECTION_VARIABLE}: {error.problems[0]}") from None
+            raise RegistryError(f"{SELECTION_VARIABLE} or --only: {error.problems[0]}") from None
     return registry
 
 
@@ -170,7 +174,7 @@ def _plugin(item: Installed, disabled: frozenset[str], selected: frozenset[str] 
     if item.name in disabled:
         state, reason = "disabled", f"`unlabeled plugins enable {item.name}` allows it again"
     elif selected is not None and not selected & {item.name, owner_of(item.name)}:
-        state, reason = "disabled", f"{SELECTION_VARIABLE} does not name it"
+        state, reason = "disabled", f"{SELECTION_VARIABLE}, or --only, does not name it"
     elif item.manifest is None:
         state, reason = "failed", "; ".join(item.problems)
     elif not item.manifest.compatible:

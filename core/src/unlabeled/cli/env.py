@@ -1,23 +1,18 @@
 """`unlabeled env`: what is installed, read from files, because importing a broken installation would fail."""
 
 import platform
-import re
 import sys
 
 import click
 
 from unlabeled.cli.output import print_columns, print_json
-from unlabeled_registry.discovery import distributions, package_folder
-from unlabeled_registry.errors import ManifestError
+from unlabeled_registry.discovery import distributions
+from unlabeled_registry.libraries import audio_clash, build_of
 
 PACKAGES = (
     "unlabeled", "unlabeled-registry", "torch", "torchaudio", "transformers", "accelerate", "datasets", "tokenizers",
     "safetensors", "numpy", "pydantic", "pyarrow", "soundfile", "av", "pillow", "scikit-learn",
 )  # fmt: skip
-AUDIO_CURE = (
-    "torchaudio cannot be imported so, and breaks transformers; "
-    'run: pip install "torch>=2.11,<2.15" "torchaudio>=2.11,<2.12"'
-)
 
 
 @click.command()
@@ -37,28 +32,3 @@ def env(as_json: bool) -> None:
     )
     for problem in problems:
         click.echo(f"problem: {problem}", err=True)
-
-
-def audio_clash(torch: str | None, audio: str | None) -> list[str]:
-    """Why this torchaudio cannot be imported beside this torch, from their full versions, such as `2.11.0+cu130`.
-
-    torchaudio 2.11 is its last line: it is built against torch's interface up to 2.14, and for one version of CUDA.
-    """
-    if torch is None or audio is None:
-        return []
-    if tuple(int(number) for number in re.findall(r"\d+", torch)[:2]) >= (2, 15):
-        return [f"torchaudio {audio} is older than torch {torch} allows: {AUDIO_CURE}"]
-    build, audio_build = torch.partition("+")[2], audio.partition("+")[2]
-    if build and audio_build and build != audio_build:
-        return [f"torch {torch} and torchaudio {audio} were built for different devices: {AUDIO_CURE}"]
-    return []
-
-
-def build_of(package: str) -> str | None:
-    """The version that a package's own version.py holds: unlike the distribution's it ends in +cpu or +cu130."""
-    try:
-        text = (package_folder(package) / "version.py").read_text(encoding="utf-8")
-    except (OSError, ManifestError):
-        return None
-    found = re.search(r"""^__version__\b[^'"\n]*['"]([^'"\n]+)['"]""", text, re.MULTILINE)
-    return found[1] if found else None

@@ -33,13 +33,16 @@ COMMANDS = {
     cls=LazyGroup, table=COMMANDS, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]}
 )
 @click.option("--no-plugins", is_flag=True, help="Use no plugin in this command.")
+@click.option("--only", metavar="NAMES", help="Use these plugins only, such as `vision,standard`.")
 @click.option("--debug", is_flag=True, help="Show tracebacks; accepted anywhere in the command.")
 @click.version_option(__version__, prog_name="unlabeled", message="%(prog)s %(version)s")
 @click.pass_context
-def cli(context: click.Context, no_plugins: bool, debug: bool) -> None:
+def cli(context: click.Context, no_plugins: bool, only: str | None, debug: bool) -> None:
     """Pretrain encoders on data without labels: any modality, any self-supervised method."""
-    if no_plugins:
-        os.environ[SELECTION_VARIABLE] = ""  # where worker processes see it too
+    if no_plugins and only is not None:
+        raise click.UsageError("--no-plugins and --only exclude each other")
+    if no_plugins or only is not None:
+        os.environ[SELECTION_VARIABLE] = only or ""  # where worker processes see it too
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 

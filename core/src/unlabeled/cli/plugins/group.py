@@ -9,6 +9,7 @@ COMMANDS = {
     "info": ("unlabeled.cli.plugins.info:info", "Show one plugin: its state and what it provides."),
     "enable": ("unlabeled.cli.plugins.switch:enable", "Let this environment use a plugin again."),
     "disable": ("unlabeled.cli.plugins.switch:disable", "Keep this environment from using a plugin."),
+    "doctor": ("unlabeled.cli.plugins.doctor:doctor", "Import each plugin in its own process; say what is wrong."),
 }
 
 
