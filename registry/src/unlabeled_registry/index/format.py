@@ -45,6 +45,16 @@ class Release:
     advisories: tuple[Advisory, ...]
     attestations: bool
 
+    @property
+    def summary(self) -> str:
+        """The manifest's summary; one for other interfaces may have none."""
+        return str(self.manifest.get("summary", ""))
+
+    @property
+    def api(self) -> str:
+        """The range of interfaces that the manifest asks for."""
+        return str(self.manifest.get("api", ""))
+
     def parsed(self) -> Manifest:
         """The manifest, checked as an installed plugin's is; `ManifestError` where it cannot be used."""
         path = Path(self.file) / self.package / FILE_NAME
