@@ -220,7 +220,7 @@ def _write(file: Path, content: bytes) -> None:
 def _remove_stale(folder: Path, pages: set[str]) -> None:
     """Remove the pages of what the index no longer has."""
     for pattern in _GENERATED:
-        for file in folder.glob(pattern):
+        for file in list(folder.glob(pattern)):
             if file.relative_to(folder).as_posix() not in pages:
                 file.unlink()
                 if not any(file.parent.iterdir()):

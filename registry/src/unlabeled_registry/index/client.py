@@ -22,6 +22,7 @@ TIMEOUT = 30.0
 MOST_BYTES = 2**28
 """What a plugins.json may be long."""
 
+_ADDRESS = re.compile(r"(file|https?)://", re.IGNORECASE)
 _PIN = re.compile(r"sha256=([0-9a-f]{64})")
 
 
@@ -117,22 +118,26 @@ def _setting(file: Path) -> str:
 
 def is_address(location: str) -> bool:
     """Whether a location is an address, and not a folder."""
-    return urlsplit(location).scheme in ("file", "http", "https")
+    return _ADDRESS.match(location) is not None
 
 
 def _address(root: str, relative: str) -> str:
     """Where a file of an index lies: an address, or a path."""
     if is_address(root):
-        return urljoin(root, relative)
+        try:
+            return urljoin(root, relative)
+        except ValueError as error:
+            raise RegistryError(f"index {root}: cannot be an address ({error})") from None
     return os.path.normpath(os.path.join(root, url2pathname(relative)))
 
 
 def _open(place: str, what: str) -> IO[bytes]:
     try:
-        if urlsplit(place).scheme in ("http", "https"):
+        scheme = urlsplit(place).scheme if is_address(place) else ""
+        if scheme in ("http", "https"):
             request = Request(place, headers={"User-Agent": "unlabeled-registry", "Accept-Encoding": "identity"})
             return cast(IO[bytes], urlopen(request, timeout=TIMEOUT))
-        path = url2pathname(urlsplit(place).path) if is_address(place) else place
+        path = url2pathname(urlsplit(place).path) if scheme == "file" else place
         return open(path, "rb")
     except URLError as error:
         reason = error if hasattr(error, "code") else error.reason

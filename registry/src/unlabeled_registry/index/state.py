@@ -17,6 +17,7 @@ STATE_FILE = "state.json"
 SCHEMA = 1
 
 _SUMMARY = ("green", "required", "ran", "passed", "sha256", "unlabeled", "torch", "python", "date")
+_CHECK = ("component", "text", "result", "message")
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,12 @@ def _is_report(sha256: Any, value: Any) -> bool:
     if not isinstance(value, dict) or value.get("sha256", sha256) != sha256:
         return False
     counts = all(isinstance(value.get(key), int) for key in ("required", "ran", "passed"))
-    return counts and isinstance(value.get("green"), bool) and isinstance(value.get("checks", []), list)
+    checks = value.get("checks", [])
+    return counts and isinstance(value.get("green"), bool) and isinstance(checks, list) and all(map(_is_check, checks))
+
+
+def _is_check(item: Any) -> bool:
+    return isinstance(item, dict) and all(isinstance(item.get(key), str) for key in _CHECK)
 
 
 _CHECKS: Mapping[str, Callable[[Any, Any], bool]] = {
