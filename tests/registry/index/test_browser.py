@@ -105,13 +105,13 @@ def test_filters(open_page: Open) -> None:
 def test_a_choice_is_in_the_address_and_survives_going_back(open_page: Open) -> None:
     page = open_page("index.html#q=bert&kind=encoder")
     assert shown(page) == ["text"]
-    page.get_by_role("searchbox", name="Search").fill("vit")
-    assert page.evaluate("location.hash") == "#q=vit&kind=encoder"
+    page.get_by_role("searchbox", name="Search").fill("images: vit")
+    assert page.evaluate("location.hash") == "#q=images%3A+vit&kind=encoder"
     page.get_by_role("link", name="unlabeled-vision").click()
     page.wait_for_url("**/plugins/unlabeled-vision.html")
     page.go_back()
-    page.wait_for_url("**/index.html#q=vit&kind=encoder")
-    assert page.get_by_role("searchbox", name="Search").input_value() == "vit"
+    page.wait_for_url("**/index.html#q=images**")
+    assert page.get_by_role("searchbox", name="Search").input_value() == "images: vit"
     assert shown(page) == ["vision"]
 
 

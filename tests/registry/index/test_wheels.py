@@ -39,12 +39,16 @@ def test_a_plugin(tmp_path: Path) -> None:
     assert (wheel.description, wheel.description_type) == ("# Radar\n", "text/markdown")
 
 
-def test_every_first_party_plugin(tmp_path: Path) -> None:
+def test_wheels_of_a_real_build_backend(tmp_path: Path) -> None:
     folders = [ROOT / "plugins" / "audio", ROOT / "registry"]
     line = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "--no-index", "-w"]
     subprocess.run([*line, str(tmp_path), *map(str, folders)], check=True)
-    found = {wheel.name: wheel.package for wheel in map(read_any_wheel, tmp_path.glob("*.whl"))}
-    assert found == {"unlabeled-audio": "unlabeled_audio", "unlabeled-registry": ""}
+    wheels = {wheel.name: wheel for wheel in map(read_any_wheel, tmp_path.glob("*.whl"))}
+    assert {name: wheel.package for name, wheel in wheels.items()} == {
+        "unlabeled-audio": "unlabeled_audio",
+        "unlabeled-registry": "",
+    }
+    assert "unlabeled_registry/index/templates/style.css" in wheels["unlabeled-registry"].files
 
 
 def test_a_source_distribution(tmp_path: Path) -> None:
@@ -157,6 +161,10 @@ def test_entry_points_that_are_wrong(tmp_path: Path, entry_points: str, problem:
     [
         ("Requires-Dist: torch>=\n", "METADATA: InvalidRequirement"),
         ("Requires-Python: 3\n", "METADATA: InvalidSpecifier"),
+        (
+            "Requires-Dist: torch @ https://x.example/t.whl\n",
+            "METADATA requires 'torch @ https://x.example/t.whl', an address",
+        ),
         ("Name: torch\n", "METADATA names None 1.0, not this file"),
     ],
 )

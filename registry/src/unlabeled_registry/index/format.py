@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -62,7 +62,8 @@ class Release:
 
     def as_json(self) -> dict[str, Any]:
         """What plugins.json says of it, under the plugin's name."""
-        return {key: value for key, value in asdict(self).items() if key != "name"}
+        values = {key: value for key, value in vars(self).items() if key != "name"}
+        return values | {"advisories": [dict(vars(advisory)) for advisory in self.advisories]}
 
 
 @dataclass(frozen=True)

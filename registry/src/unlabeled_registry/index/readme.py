@@ -1,6 +1,7 @@
 """A plugin author's description as HTML that can do nothing but be read: no markup of its own, no images, no scripts."""
 
 from collections.abc import Sequence
+from functools import cache
 from html import escape
 from typing import Any
 
@@ -54,11 +55,16 @@ def render(description: str, content_type: str, name: str) -> str:
         return ""
     if content_type != "text/markdown":
         return f'<pre class="plain" tabindex="0">{escape(description.strip())}</pre>\n'
-    markdown = MarkdownIt("commonmark", {"html": False}, renderer_cls=_Renderer).enable("table")
+    markdown = _markdown()
     tokens = markdown.parse(description)
     if len(tokens) > 1 and tokens[0].type == "heading_open" and tokens[1].content == name:
         del tokens[:3]
     return str(markdown.renderer.render(tokens, markdown.options, {}))
+
+
+@cache
+def _markdown() -> MarkdownIt:
+    return MarkdownIt("commonmark", {"html": False}, renderer_cls=_Renderer).enable("table")
 
 
 def _lower(tag: str) -> str:
