@@ -6,10 +6,15 @@ from unlabeled.cli.lazy import LazyGroup
 
 COMMANDS = {
     "list": ("unlabeled.cli.plugins.listing:list_plugins", "List the installed plugins and their states."),
-    "info": ("unlabeled.cli.plugins.info:info", "Show one plugin: its state and what it provides."),
+    "info": (
+        "unlabeled.cli.plugins.info:info",
+        "Show one plugin, installed or in the index: its state and what it provides.",
+    ),
+    "search": ("unlabeled.cli.plugins.search:search", "Find plugins in the index."),
     "enable": ("unlabeled.cli.plugins.switch:enable", "Let this environment use a plugin again."),
     "disable": ("unlabeled.cli.plugins.switch:disable", "Keep this environment from using a plugin."),
     "doctor": ("unlabeled.cli.plugins.doctor:doctor", "Import each plugin in its own process; say what is wrong."),
+    "index": ("unlabeled.cli.plugins.index:index", "Make an index of plugins from wheels, and check one."),
 }
 
 
