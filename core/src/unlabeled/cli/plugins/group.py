@@ -9,6 +9,13 @@ COMMANDS = {
     "info": ("unlabeled.cli.plugins.info:info", "Show one plugin: its state and what it provides."),
     "enable": ("unlabeled.cli.plugins.switch:enable", "Let this environment use a plugin again."),
     "disable": ("unlabeled.cli.plugins.switch:disable", "Keep this environment from using a plugin."),
+    "install": ("unlabeled.cli.plugins.install:install", "Install plugins from the plugin index."),
+    "upgrade": ("unlabeled.cli.plugins.install:upgrade", "Bring plugins to the newest release that fits."),
+    "outdated": ("unlabeled.cli.plugins.outdated:outdated", "List the plugins of which there is a newer release."),
+    "uninstall": ("unlabeled.cli.plugins.uninstall:uninstall", "Remove plugins, broken ones too."),
+    "lock": ("unlabeled.cli.plugins.lock:lock", "Write a requirements file with hashes of the installed plugins."),
+    "sync": ("unlabeled.cli.plugins.sync:sync", "Make the plugins those of a lock file or a run."),
+    "verify": ("unlabeled.cli.plugins.verify:verify", "Compare the installed files with what was installed."),
 }
 
 

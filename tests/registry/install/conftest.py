@@ -1,0 +1,193 @@
+"""Scratch environments, tiny wheels, and indexes made of them."""
+
+import base64
+import hashlib
+import io
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from unlabeled_registry.index.format import Release, dump, order
+from unlabeled_registry.index.wheels import read_wheel
+
+MANIFEST = """\
+schema = 1
+name = "{name}"
+api = "{api}"
+summary = "A plugin of tests"
+uses = {uses}
+
+[[provides]]
+kind = "objective"
+id = "contrast"
+object = "{package}.parts:Part"
+summary = "A part"
+"""
+
+
+def make_wheel(folder: Path, name: str, version: str, files: Mapping[str, str], requires: tuple[str, ...] = (), entry_points: str = "") -> Path:
+    """A wheel with these files, whatever they are."""
+    stem = f"{name.replace('-', '_')}-{version}"
+    info = f"{stem}.dist-info"
+    needs = "".join(f"Requires-Dist: {requirement}\n" for requirement in requires)
+    contents = {
+        **files,
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n{needs}",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        **({f"{info}/entry_points.txt": entry_points} if entry_points else {}),
+    }
+    record = "".join(
+        f"{path},sha256={base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b'=').decode()},{len(text.encode())}\n"
+        for path, text in contents.items()
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{stem}-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        for file, text in {**contents, f"{info}/RECORD": f"{record}{info}/RECORD,,\n"}.items():
+            archive.writestr(file, text)
+    return path
+
+
+def make_plugin(folder: Path, name: str, version: str = "1.0", *, code: str = "", requires: tuple[str, ...] = (), package: str = "", api: str = ">=1.0,<2", uses: tuple[str, ...] = ()) -> Path:
+    """A wheel of a plugin whose package runs `code` when it is imported."""
+    package = package or name.replace("-", "_")
+    manifest = MANIFEST.format(name=name, package=package, api=api, uses=json.dumps(uses))
+    files = {f"{package}/__init__.py": code, f"{package}/parts.py": f"class Part:\n    version = {version!r}\n", f"{package}/unlabeled.toml": manifest}
+    return make_wheel(folder, name, version, files, requires, f"[unlabeled.plugins]\n{name} = {package}\n")
+
+
+@dataclass
+class World:
+    """A scratch environment, a plugin index and an ordinary package index."""
+
+    root: Path
+    python: Path
+    variables: dict[str, str]
+    states: dict[str, dict[str, object]] = field(default_factory=dict)
+
+    @property
+    def prefix(self) -> Path:
+        return self.python.parents[1]
+
+    @property
+    def site(self) -> Path:
+        (site,) = self.prefix.glob("lib/python*/site-packages")
+        return site
+
+    @property
+    def config(self) -> Path:
+        return Path(self.variables["UNLABELED_CONFIG"])
+
+    def plugin(self, name: str, version: str = "1.0", **settings: object) -> Path:
+        """Publish a release of a plugin."""
+        path = make_plugin(self.root / "index" / "files", name, version, **settings)  # type: ignore[arg-type]
+        self.build()
+        return path
+
+    def state(self, file: Path, **values: object) -> None:
+        """Change what the index says of a wheel: yanked, advisories."""
+        self.states[file.name] = values
+        self.build()
+
+    def package(self, name: str, version: str, requires: tuple[str, ...] = (), files: Mapping[str, str] | None = None, entry_points: str = "") -> Path:
+        """Put a package into the ordinary index."""
+        return make_wheel(self.root / "packages", name, version, files or {f"{name}.py": f"version = {version!r}\n"}, requires, entry_points)
+
+    def build(self) -> None:
+        releases: dict[str, list[Release]] = {}
+        for path in sorted((self.root / "index" / "files").glob("*.whl")):
+            wheel = read_wheel(path)
+            values: dict[str, object] = {"conformance": None, "yanked": None, "advisories": (), "attestations": False} | self.states.get(path.name, {})
+            release = Release(wheel.name, wheel.version, path.name, f"files/{path.name}", wheel.sha256, wheel.size, wheel.requires_python, wheel.requires_dist, wheel.manifest, wheel.package, **values)  # type: ignore[arg-type]
+            releases.setdefault(wheel.name, []).append(release)
+        found = {name: tuple(sorted(items, key=order)) for name, items in sorted(releases.items())}
+        (self.root / "index" / "plugins.json").write_bytes(dump(found))
+
+    def run(self, *arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
+        """`unlabeled plugins ARGUMENTS` in the scratch environment."""
+        command = [str(self.python), "-m", "unlabeled", "plugins", *arguments]
+        return subprocess.run(command, env=self.variables | variables, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+
+    def done(self, *arguments: str, **variables: str) -> str:
+        """What a command that must succeed printed."""
+        result = self.run(*arguments, **variables)
+        assert result.returncode == 0, result.stderr
+        return result.stdout
+
+    def refused(self, *arguments: str, **variables: str) -> str:
+        """The errors of a command that must fail, leaving the environment exactly as it was."""
+        before = self.snapshot()
+        result = self.run(*arguments, **variables)
+        assert result.returncode == 2, result.stdout + result.stderr
+        assert self.snapshot() == before
+        return result.stderr
+
+    def snapshot(self) -> dict[str, str]:
+        """Every file of the environment and of its settings with kind, mode and hash."""
+        return {str(path): _stamp(path) for top in (self.prefix, self.config) for path in _walk(top) if path.name != "manifests.json"}
+
+    def packages(self) -> dict[str, str]:
+        """The distributions in the environment itself."""
+        return dict(path.name.removesuffix(".dist-info").split("-", 1) for path in self.site.glob("*.dist-info"))
+
+
+def _walk(top: Path) -> Iterator[Path]:
+    for root, folders, names in os.walk(top):
+        yield from (Path(root, name) for name in (*folders, *names))
+
+
+def _stamp(path: Path) -> str:
+    if path.is_symlink():
+        return f"link {os.readlink(path)}"
+    if path.is_dir():
+        return "folder"
+    return f"{path.stat().st_mode:o} {hashlib.sha256(path.read_bytes()).hexdigest()}"
+
+
+@pytest.fixture
+def make_world(tmp_path: Path) -> Callable[[], World]:
+    def make() -> World:
+        environment = tmp_path / "environment"
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
+        python = environment / "bin" / "python"
+        (site,) = environment.glob("lib/python*/site-packages")
+        seen = [path for path in sys.path if os.path.isdir(path) and not _of_tests(path) and (not path.startswith(sys.base_prefix) or "site-packages" in path)]
+        (site / "seen.pth").write_text("\n".join(seen) + "\n")
+        (tmp_path / "index" / "files").mkdir(parents=True)
+        (tmp_path / "packages").mkdir()
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_", "UNLABELED_", "PYTHON"))}
+        variables = kept | {
+            "UNLABELED_CONFIG": str(tmp_path / "config"),
+            "UNLABELED_INDEX": str(tmp_path / "index"),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "PIP_CONFIG_FILE": os.devnull,
+            "PIP_NO_INDEX": "1",
+            "PIP_FIND_LINKS": str(tmp_path / "packages"),
+            "PIP_NO_CACHE_DIR": "1",
+            "UV_NO_CONFIG": "1",
+            "UV_OFFLINE": "1",
+            "UV_FIND_LINKS": str(tmp_path / "packages"),
+            "UV_CACHE_DIR": str(tmp_path / "uv"),
+        }
+        world = World(tmp_path, python, variables)
+        world.build()
+        return world
+
+    return make
+
+
+def _of_tests(path: str) -> bool:
+    return "pytest-" in path or "/tests" in path
+
+
+@pytest.fixture
+def world(make_world: Callable[[], World]) -> World:
+    """A scratch environment that sees core and its libraries, an empty plugin index, an empty ordinary index."""
+    return make_world()
