@@ -32,7 +32,14 @@ summary = "A part"
 """
 
 
-def make_wheel(folder: Path, name: str, version: str, files: Mapping[str, str], requires: tuple[str, ...] = (), entry_points: str = "") -> Path:
+def make_wheel(
+    folder: Path,
+    name: str,
+    version: str,
+    files: Mapping[str, str],
+    requires: tuple[str, ...] = (),
+    entry_points: str = "",
+) -> Path:
     """A wheel with these files, whatever they are."""
     stem = f"{name.replace('-', '_')}-{version}"
     info = f"{stem}.dist-info"
@@ -55,11 +62,25 @@ def make_wheel(folder: Path, name: str, version: str, files: Mapping[str, str], 
     return path
 
 
-def make_plugin(folder: Path, name: str, version: str = "1.0", *, code: str = "", requires: tuple[str, ...] = (), package: str = "", api: str = ">=1.0,<2", uses: tuple[str, ...] = ()) -> Path:
+def make_plugin(
+    folder: Path,
+    name: str,
+    version: str = "1.0",
+    *,
+    code: str = "",
+    requires: tuple[str, ...] = (),
+    package: str = "",
+    api: str = ">=1.0,<2",
+    uses: tuple[str, ...] = (),
+) -> Path:
     """A wheel of a plugin whose package runs `code` when it is imported."""
     package = package or name.replace("-", "_")
     manifest = MANIFEST.format(name=name, package=package, api=api, uses=json.dumps(uses))
-    files = {f"{package}/__init__.py": code, f"{package}/parts.py": f"class Part:\n    version = {version!r}\n", f"{package}/unlabeled.toml": manifest}
+    files = {
+        f"{package}/__init__.py": code,
+        f"{package}/parts.py": f"class Part:\n    version = {version!r}\n",
+        f"{package}/unlabeled.toml": manifest,
+    }
     return make_wheel(folder, name, version, files, requires, f"[unlabeled.plugins]\n{name} = {package}\n")
 
 
@@ -91,21 +112,57 @@ class World:
         self.build()
         return path
 
+    def unpack(self, wheel: Path) -> None:
+        """Install a wheel as quickly as that goes, without any command of ours."""
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(self.site)
+
     def state(self, file: Path, **values: object) -> None:
         """Change what the index says of a wheel: yanked, advisories."""
         self.states[file.name] = values
         self.build()
 
-    def package(self, name: str, version: str, requires: tuple[str, ...] = (), files: Mapping[str, str] | None = None, entry_points: str = "") -> Path:
+    def package(
+        self,
+        name: str,
+        version: str,
+        requires: tuple[str, ...] = (),
+        files: Mapping[str, str] | None = None,
+        entry_points: str = "",
+    ) -> Path:
         """Put a package into the ordinary index."""
-        return make_wheel(self.root / "packages", name, version, files or {f"{name}.py": f"version = {version!r}\n"}, requires, entry_points)
+        return make_wheel(
+            self.root / "packages",
+            name,
+            version,
+            files or {f"{name}.py": f"version = {version!r}\n"},
+            requires,
+            entry_points,
+        )
 
     def build(self) -> None:
         releases: dict[str, list[Release]] = {}
         for path in sorted((self.root / "index" / "files").glob("*.whl")):
             wheel = read_wheel(path)
-            values: dict[str, object] = {"conformance": None, "yanked": None, "advisories": (), "attestations": False} | self.states.get(path.name, {})
-            release = Release(wheel.name, wheel.version, path.name, f"files/{path.name}", wheel.sha256, wheel.size, wheel.requires_python, wheel.requires_dist, wheel.manifest, wheel.package, **values)  # type: ignore[arg-type]
+            values: dict[str, object] = {
+                "conformance": None,
+                "yanked": None,
+                "advisories": (),
+                "attestations": False,
+            } | self.states.get(path.name, {})
+            release = Release(
+                wheel.name,
+                wheel.version,
+                path.name,
+                f"files/{path.name}",
+                wheel.sha256,
+                wheel.size,
+                wheel.requires_python,
+                wheel.requires_dist,
+                wheel.manifest,
+                wheel.package,
+                **values,
+            )  # type: ignore[arg-type]
             releases.setdefault(wheel.name, []).append(release)
         found = {name: tuple(sorted(items, key=order)) for name, items in sorted(releases.items())}
         (self.root / "index" / "plugins.json").write_bytes(dump(found))
@@ -113,7 +170,14 @@ class World:
     def run(self, *arguments: str, **variables: str) -> "subprocess.CompletedProcess[str]":
         """`unlabeled plugins ARGUMENTS` in the scratch environment."""
         command = [str(self.python), "-m", "unlabeled", "plugins", *arguments]
-        return subprocess.run(command, env=self.variables | variables, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+        return subprocess.run(
+            command,
+            env=self.variables | variables,
+            capture_output=True,
+            text=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
 
     def done(self, *arguments: str, **variables: str) -> str:
         """What a command that must succeed printed."""
@@ -131,7 +195,12 @@ class World:
 
     def snapshot(self) -> dict[str, str]:
         """Every file of the environment and of its settings with kind, mode and hash."""
-        return {str(path): _stamp(path) for top in (self.prefix, self.config) for path in _walk(top) if path.name != "manifests.json"}
+        return {
+            str(path): _stamp(path)
+            for top in (self.prefix, self.config)
+            for path in _walk(top)
+            if path.name != "manifests.json"
+        }
 
     def packages(self) -> dict[str, str]:
         """The distributions in the environment itself."""
@@ -158,11 +227,21 @@ def make_world(tmp_path: Path) -> Callable[[], World]:
         subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
         python = environment / "bin" / "python"
         (site,) = environment.glob("lib/python*/site-packages")
-        seen = [path for path in sys.path if os.path.isdir(path) and not _of_tests(path) and (not path.startswith(sys.base_prefix) or "site-packages" in path)]
+        seen = [
+            path
+            for path in sys.path
+            if os.path.isdir(path)
+            and not _of_tests(path)
+            and (not path.startswith(sys.base_prefix) or "site-packages" in path)
+        ]
         (site / "seen.pth").write_text("\n".join(seen) + "\n")
         (tmp_path / "index" / "files").mkdir(parents=True)
         (tmp_path / "packages").mkdir()
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "UV_", "UNLABELED_", "PYTHON"))}
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("PIP_", "UV_", "UNLABELED_", "PYTHON"))
+        }
         variables = kept | {
             "UNLABELED_CONFIG": str(tmp_path / "config"),
             "UNLABELED_INDEX": str(tmp_path / "index"),
@@ -191,3 +270,14 @@ def _of_tests(path: str) -> bool:
 def world(make_world: Callable[[], World]) -> World:
     """A scratch environment that sees core and its libraries, an empty plugin index, an empty ordinary index."""
     return make_world()
+
+
+class Wheels:
+    """Wheels that lie outside the plugin index."""
+
+    plugin = staticmethod(make_plugin)
+
+
+@pytest.fixture
+def make_wheels() -> type[Wheels]:
+    return Wheels

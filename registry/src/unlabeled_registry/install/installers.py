@@ -81,8 +81,8 @@ class Pip:
         self._run([*command, "--find-links", str(folder), *where, "--requirement", str(listed)], lock)
 
     def _run(self, arguments: Sequence[str], lock: IO[str] | None = None) -> None:
-        quiet = ["--quiet", "--no-input", "--disable-pip-version-check", "--no-color"]
-        _run([sys.executable, "-m", "pip", *quiet, *arguments], "pip", lock)
+        quiet = ["--no-input", "--disable-pip-version-check", "--no-color", "--progress-bar", "off"]
+        _run([sys.executable, "-m", "pip", *arguments, *quiet], "pip", lock)
 
 
 class Uv:
@@ -200,15 +200,15 @@ def _run(command: Sequence[str], name: str, lock: IO[str] | None) -> None:
     passed = () if lock is None else (lock.fileno(),)
     done = subprocess.run(command, env=environment, pass_fds=passed, capture_output=True, text=True, errors="replace")
     if done.returncode:
-        raise RegistryError(f"{name}: {_reason(done.stderr or done.stdout)}")
+        raise RegistryError(f"{name}: {_reason(done.stdout, done.stderr)}")
 
 
-def _reason(text: str) -> str:
+def _reason(output: str, errors: str) -> str:
     """What the installer said, in one line."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    errors = [
-        line.removeprefix("ERROR:").removeprefix("error:").strip()
-        for line in lines
-        if line.lower().startswith("error:")
-    ]
-    return "; ".join(errors[:2] or lines[-2:]) or "failed without a word"
+    _, found, conflict = output.partition("The conflict is caused by:\n")
+    if found:
+        causes = [line.strip() for line in conflict.split("\n\n")[0].splitlines()]
+        return f"{'; '.join(causes)}. What is installed is kept; ask for other versions, or --allow-core-changes"
+    lines = [line.strip() for line in (errors or output).splitlines() if line.strip()]
+    told = [line.partition(":")[2].strip() for line in lines if line.lower().startswith("error:")]
+    return "; ".join(told[:2] or lines[-2:]) or "failed without a word"

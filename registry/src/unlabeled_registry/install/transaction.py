@@ -12,23 +12,14 @@ from typing import IO
 
 from unlabeled_registry.environment import write_atomically
 from unlabeled_registry.errors import RegistryError
+from unlabeled_registry.install.journal import FOLDER, JOURNAL, interrupted
 
 _ASIDE = "~"  # what pip calls a folder that it is about to remove
 
 
-def _folder() -> Path:
-    """Beside the environment's settings, but always in the environment itself: its files are kept here meanwhile."""
-    return Path(sys.prefix) / "etc" / "unlabeled" / "transaction"
-
-
 def temporary_folder() -> Path:
     """Where child processes of a transaction keep what is temporary, so that nothing of it outlives them."""
-    return _folder() / "temporary"
-
-
-def interrupted() -> bool:
-    """Whether a change is under way, or was cut off and must be undone."""
-    return (_folder() / "journal.json").exists()
+    return FOLDER / "temporary"
 
 
 def recover() -> str | None:
@@ -44,7 +35,7 @@ def recover() -> str | None:
 
 @contextmanager
 def transaction(doing: str, paths: Iterable[Path]) -> Iterator[IO[str]]:
-    """A change of the files `paths` and nothing else, which is undone unless the block ends well; gives the lock's file.
+    """A change of the files `paths` and no others, undone unless the block ends well; gives the file of the lock.
 
     A process that is killed leaves a journal, with which `recover` undoes the change. Child processes that write should be
     handed the lock's file (`pass_fds`), so that nothing is undone while one of them still works.
@@ -53,23 +44,25 @@ def transaction(doing: str, paths: Iterable[Path]) -> Iterator[IO[str]]:
         _undo_left_over()
         try:
             _begin(doing, frozenset(paths))
-        except OSError as error:
+        except BaseException as error:
             _clean()
-            raise RegistryError(f"{_folder()}: cannot be written ({error.strerror}); nothing was changed") from None
+            if isinstance(error, OSError):
+                raise RegistryError(f"{FOLDER}: cannot be written ({error.strerror}); nothing was changed") from None
+            raise
         try:
             yield lock
         except BaseException:
             _undo()
             raise
-        (_folder() / "journal.json").unlink()  # from here on the change holds
+        JOURNAL.unlink()  # from here on the change holds
         _clean()
 
 
 @contextmanager
 def _locked() -> Iterator[IO[str]]:
     """This environment's lock, held until the block ends; the file goes with its last holder."""
-    path = _folder().with_name("transaction.lock")
-    created = _make_folders(path.parent)
+    path = FOLDER.with_name("transaction.lock")
+    _make_folder(path.parent)
     try:
         while True:
             with open(path, "w") as file:
@@ -82,7 +75,7 @@ def _locked() -> Iterator[IO[str]]:
                     path.unlink(missing_ok=True)
                 return
     finally:
-        _remove_empty(created)
+        _remove_empty(path.parent)
 
 
 def _is_at(file: IO[str], path: Path) -> bool:
@@ -94,8 +87,8 @@ def _is_at(file: IO[str], path: Path) -> bool:
 
 def _begin(doing: str, paths: frozenset[Path]) -> None:
     """Copy what is there, then write the journal: only after that may anything change."""
-    shutil.rmtree(_folder(), ignore_errors=True)
-    kept = _folder() / "kept"
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    kept = FOLDER / "kept"
     kept.mkdir(parents=True)
     temporary_folder().mkdir()
     present = sorted(path for path in paths if os.path.lexists(path))
@@ -110,7 +103,7 @@ def _begin(doing: str, paths: frozenset[Path]) -> None:
         "aside": sorted(str(path) for path in _set_aside(parents)),
         "parents": sorted(str(folder) for folder in parents),
     }
-    write_atomically(_folder() / "journal.json", json.dumps(journal))
+    write_atomically(JOURNAL, json.dumps(journal))
 
 
 def _undo_left_over() -> str | None:
@@ -122,9 +115,8 @@ def _undo_left_over() -> str | None:
 
 def _undo() -> str:
     """Bring back every file of the journal; may be cut off itself and repeated."""
-    file = _folder() / "journal.json"
     try:
-        journal = json.loads(file.read_text(encoding="utf-8"))
+        journal = json.loads(JOURNAL.read_text(encoding="utf-8"))
         for path in journal["absent"]:
             if os.path.lexists(path):
                 os.unlink(path)
@@ -133,11 +125,11 @@ def _undo() -> str:
         for path in _set_aside(map(Path, journal["parents"])) - set(map(Path, journal["aside"])):
             shutil.rmtree(path, ignore_errors=True)
         for number, path in enumerate(journal["present"]):
-            _put_back(_folder() / "kept" / str(number), Path(path))
-        file.unlink()
+            _put_back(FOLDER / "kept" / str(number), Path(path))
+        JOURNAL.unlink()
     except (OSError, ValueError, KeyError) as error:
         raise RegistryError(
-            f"{_folder()}: the environment could not be brought back to what it was ({error}); mend that, and any "
+            f"{FOLDER}: the environment could not be brought back to what it was ({error}); mend that, and any "
             "`unlabeled plugins` command tries again"
         ) from None
     _clean()
@@ -162,24 +154,21 @@ def _set_aside(folders: Iterable[Path]) -> set[Path]:
 
 
 def _clean() -> None:
-    shutil.rmtree(_folder(), ignore_errors=True)
+    shutil.rmtree(FOLDER, ignore_errors=True)
 
 
-def _make_folders(folder: Path) -> list[Path]:
-    """Make a folder, and return those that were not there, the innermost first."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+def _make_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RegistryError(
             f"{folder}: cannot be written ({error.strerror}); plugins are installed into an environment of your own"
         ) from None
-    return missing
 
 
-def _remove_empty(folders: Iterable[Path]) -> None:
-    for folder in folders:
+def _remove_empty(folder: Path) -> None:
+    for place in (folder, folder.parent):
         try:
-            folder.rmdir()
+            place.rmdir()
         except OSError:  # the settings lie there, or another process works
             return
