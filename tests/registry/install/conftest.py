@@ -2,13 +2,13 @@
 
 import base64
 import hashlib
-import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -220,46 +220,64 @@ def _stamp(path: Path) -> str:
     return f"{path.stat().st_mode:o} {hashlib.sha256(path.read_bytes()).hexdigest()}"
 
 
-@pytest.fixture
-def make_world(tmp_path: Path) -> Callable[[], World]:
-    def make() -> World:
-        environment = tmp_path / "environment"
-        subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
-        python = environment / "bin" / "python"
-        (site,) = environment.glob("lib/python*/site-packages")
-        seen = [
-            path
-            for path in sys.path
-            if os.path.isdir(path)
-            and not _of_tests(path)
-            and (not path.startswith(sys.base_prefix) or "site-packages" in path)
-        ]
-        (site / "seen.pth").write_text("\n".join(seen) + "\n")
-        (tmp_path / "index" / "files").mkdir(parents=True)
-        (tmp_path / "packages").mkdir()
-        kept = {
-            name: value
-            for name, value in os.environ.items()
-            if not name.startswith(("PIP_", "UV_", "UNLABELED_", "PYTHON"))
-        }
-        variables = kept | {
-            "UNLABELED_CONFIG": str(tmp_path / "config"),
-            "UNLABELED_INDEX": str(tmp_path / "index"),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "PIP_CONFIG_FILE": os.devnull,
-            "PIP_NO_INDEX": "1",
-            "PIP_FIND_LINKS": str(tmp_path / "packages"),
-            "PIP_NO_CACHE_DIR": "1",
-            "UV_NO_CONFIG": "1",
-            "UV_OFFLINE": "1",
-            "UV_FIND_LINKS": str(tmp_path / "packages"),
-            "UV_CACHE_DIR": str(tmp_path / "uv"),
-        }
-        world = World(tmp_path, python, variables)
-        world.build()
-        return world
+def _variables(root: Path) -> dict[str, str]:
+    """The environment variables of a world: nothing of the tester's own settings, and no network."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PIP_", "UV_", "UNLABELED_", "PYTHON"))}
+    return kept | {
+        "UNLABELED_CONFIG": str(root / "config"),
+        "UNLABELED_INDEX": str(root / "index"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(root / "packages"),
+        "PIP_NO_CACHE_DIR": "1",
+        "UV_NO_CONFIG": "1",
+        "UV_OFFLINE": "1",
+        "UV_NO_INDEX": "1",
+        "UV_FIND_LINKS": str(root / "packages"),
+        "UV_CACHE_DIR": str(root / "uv"),
+    }
 
-    return make
+
+def _new_world(root: Path) -> World:
+    environment = root / "environment"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(environment)], check=True)
+    (site,) = environment.glob("lib/python*/site-packages")
+    seen = [path for path in sys.path if os.path.isdir(path) and not _of_tests(path) and _beyond_library(path)]
+    (site / "seen.pth").write_text("\n".join(seen) + "\n")
+    (root / "index" / "files").mkdir(parents=True)
+    (root / "packages").mkdir()
+    world = World(root, environment / "bin" / "python", _variables(root))
+    world.build()
+    return world
+
+
+def _beyond_library(path: str) -> bool:
+    return not path.startswith(sys.base_prefix) or "site-packages" in path
+
+
+@pytest.fixture(scope="session")
+def empty_world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """Made once; tests work on copies."""
+    return _new_world(tmp_path_factory.mktemp("empty"))
+
+
+@pytest.fixture(scope="session")
+def locked_world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    """An environment with a plugin that needs another one and a package, and its lock file; made once."""
+    world = _new_world(tmp_path_factory.mktemp("locked"))
+    world.package("sinewaves", "3.1")
+    world.plugin("unlabeled-base", "1.0")
+    world.plugin("unlabeled-tones", "1.0", requires=("unlabeled-base", "sinewaves", "torch", "unlabeled"))
+    world.done("install", "tones", "--yes")
+    world.done("lock", "--out", str(world.root / "lock.txt"))
+    return world
+
+
+def _copied(world: World, root: Path) -> World:
+    """A copy elsewhere: nothing in a scratch environment says where it lies but links to the base interpreter."""
+    shutil.copytree(world.root, root, symlinks=True, dirs_exist_ok=True)
+    return World(root, root / "environment" / "bin" / "python", _variables(root))
 
 
 def _of_tests(path: str) -> bool:
@@ -267,9 +285,15 @@ def _of_tests(path: str) -> bool:
 
 
 @pytest.fixture
-def world(make_world: Callable[[], World]) -> World:
+def world(empty_world: World, tmp_path: Path) -> World:
     """A scratch environment that sees core and its libraries, an empty plugin index, an empty ordinary index."""
-    return make_world()
+    return _copied(empty_world, tmp_path / "world")
+
+
+@pytest.fixture
+def locked(locked_world: World, tmp_path: Path) -> World:
+    """The same with unlabeled-tones 1.0, what it needs, and lock.txt."""
+    return _copied(locked_world, tmp_path / "locked")
 
 
 class Wheels:

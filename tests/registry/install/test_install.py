@@ -134,7 +134,7 @@ def test_an_upgrade_goes_to_the_newest_that_fits_and_outdated_names_it(world: Wo
     }
     world.done("upgrade", "--yes")
     assert world.packages() == {"unlabeled_tones": "1.2"}
-    assert not [path for path in world.site.rglob("*1.0*")]
+    assert not list(world.site.rglob("*1.0*"))
 
 
 def test_an_upgrade_never_goes_back(world: World) -> None:

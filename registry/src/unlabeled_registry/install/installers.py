@@ -43,6 +43,9 @@ class Installer(Protocol):
     def collect(self, packages: Sequence[Package], folder: Path, *, source: bool) -> None:
         """Bring the packages' wheels into a folder, built from source where that was allowed."""
 
+    def hashes(self, pins: Sequence[str], work: Path) -> list[Package]:
+        """The packages of `name==version` pins, with the sha256s of their wheels; nothing is installed."""
+
     def install(self, packages: Sequence[Package], folder: Path, *, target: Path | None, lock: IO[str] | None) -> None:
         """Install exactly these from the folder, hashes enforced: into the environment, or into a folder of their own."""
 
@@ -53,13 +56,10 @@ class Pip:
     name = "pip"
 
     def resolve(self, wheels: Sequence[Path], constraints: Sequence[str], work: Path, *, source: bool) -> list[Package]:
-        report = work / "report.json"
         pinned = _write(work / "constraints.txt", constraints)
-        command = ["install", "--dry-run", "--report", str(report), "--constraint", str(pinned), *_binary(source)]
-        self._run([*command, *map(str, wheels)])
-        items = json.loads(report.read_text(encoding="utf-8"))["install"]
+        items = self._report(["--constraint", str(pinned), *_binary(source), *map(str, wheels)], work)
         ours = {wheel.as_uri() for wheel in wheels}
-        return [_reported(item) for item in items if item["download_info"]["url"] not in ours]
+        return [_reported(item) for item in items if _address(item) not in ours]
 
     def collect(self, packages: Sequence[Package], folder: Path, *, source: bool) -> None:
         listed = _write(folder.with_name("packages.txt"), [package.line() for package in packages])
@@ -80,6 +80,17 @@ class Pip:
         ]
         self._run([*command, "--find-links", str(folder), *where, "--requirement", str(listed)], lock)
 
+    def hashes(self, pins: Sequence[str], work: Path) -> list[Package]:
+        items = self._report(["--ignore-installed", "--no-deps", *_WHEELS_ONLY, *pins], work)
+        return [_reported(item) for item in items]
+
+    def _report(self, arguments: Sequence[str], work: Path) -> list[dict[str, object]]:
+        """What pip would install."""
+        report = work / "report.json"
+        self._run(["install", "--dry-run", "--report", str(report), *arguments])
+        items: list[dict[str, object]] = json.loads(report.read_text(encoding="utf-8"))["install"]
+        return items
+
     def _run(self, arguments: Sequence[str], lock: IO[str] | None = None) -> None:
         quiet = ["--no-input", "--disable-pip-version-check", "--no-color", "--progress-bar", "off"]
         _run([sys.executable, "-m", "pip", *arguments, *quiet], "pip", lock)
@@ -97,13 +108,13 @@ class Uv:
         from unlabeled_registry.install.distributions import installations
 
         installed = installations()
-        wanted = _write(work / "wanted.in", [_of_wheel(wheel) for wheel in wheels])
+        # In the file, as the option would take the place of what the user has configured.
+        wanted = _write(work / "wanted.in", [f"--find-links {wheels[0].parent}", *map(_of_wheel, wheels)])
         pinned = _write(work / "constraints.txt", constraints)
         # What lies in the output file is preferred to newer versions, as pip prefers what is installed.
         output = _write(work / "resolved.txt", [f"{item.name}=={item.version}" for item in installed.values()])
         command = ["compile", "--generate-hashes", "--no-header", "--no-annotate", "--constraint", str(pinned)]
-        links = ["--find-links", str(wheels[0].parent), "--output-file", str(output), *_binary(source)]
-        self._run([*command, *links, str(wanted)])
+        self._run([*command, "--output-file", str(output), *_binary(source), str(wanted)])
         ours = {canonicalize_name(Requirement(_of_wheel(wheel)).name) for wheel in wheels}
         found = parse_pins(output.read_text(encoding="utf-8"))
         return [
@@ -117,10 +128,17 @@ class Uv:
         """Nothing: uv downloads into its own cache when it installs, and enforces the same hashes."""
 
     def install(self, packages: Sequence[Package], folder: Path, *, target: Path | None, lock: IO[str] | None) -> None:
-        listed = _write(folder.with_name("all.txt"), [package.line() for package in packages])
+        lines = [f"--find-links {folder}", *(package.line() for package in packages)]
+        listed = _write(folder.with_name("all.txt"), lines)
         where = ["--target", str(target)] if target else ["--reinstall"]
-        command = ["install", "--no-deps", "--require-hashes", "--find-links", str(folder), *where]
+        command = ["install", "--no-deps", "--require-hashes", *where]
         self._run([*command, "--requirement", str(listed)], lock)
+
+    def hashes(self, pins: Sequence[str], work: Path) -> list[Package]:
+        wanted, output = _write(work / "wanted.in", pins), work / "resolved.txt"
+        command = ["compile", "--generate-hashes", "--no-header", "--no-annotate", "--no-deps", *_WHEELS_ONLY]
+        self._run([*command, "--output-file", str(output), str(wanted)])
+        return parse_pins(output.read_text(encoding="utf-8"))
 
     def _run(self, arguments: Sequence[str], lock: IO[str] | None = None) -> None:
         head, *rest = arguments
@@ -180,6 +198,12 @@ def _reported(item: Mapping[str, object]) -> Package:
     return Package(canonicalize_name(metadata["name"]), metadata["version"], (digest,))
 
 
+def _address(item: Mapping[str, object]) -> object:
+    download = item["download_info"]
+    assert isinstance(download, dict)
+    return download["url"]
+
+
 def _of_wheel(wheel: Path) -> str:
     name, version = wheel.name.split("-")[:2]
     return f"{name}=={version}"
@@ -210,5 +234,7 @@ def _reason(output: str, errors: str) -> str:
         causes = [line.strip() for line in conflict.split("\n\n")[0].splitlines()]
         return f"{'; '.join(causes)}. What is installed is kept; ask for other versions, or --allow-core-changes"
     lines = [line.strip() for line in (errors or output).splitlines() if line.strip()]
+    if lines and "No solution found" in lines[0]:  # uv's words for it; its reasons follow
+        return " ".join([lines[0].strip("× "), *(line.lstrip("╰─▶│ ") for line in lines[1:5])])
     told = [line.partition(":")[2].strip() for line in lines if line.lower().startswith("error:")]
     return "; ".join(told[:2] or lines[-2:]) or "failed without a word"

@@ -1,10 +1,9 @@
 """Installing, upgrading and removing plugins, from the request to the record of what was done."""
 
-import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib import invalidate_caches
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from unlabeled_registry.install.distributions import Installation, applies, inst
 from unlabeled_registry.install.installers import Installer, Package, find_installer
 from unlabeled_registry.install.names import FROZEN, full_name, parse_request
 from unlabeled_registry.install.plan import Plan, make_plan
+from unlabeled_registry.install.removal import remove, without
 from unlabeled_registry.install.staging import check_staged, targets, try_imports
 from unlabeled_registry.install.transaction import transaction
 from unlabeled_registry.lock.contents import contents
@@ -47,6 +47,7 @@ class Preparation:
     work: Path
     installed: Mapping[str, Installation]
     record: EnvironmentRecord
+    contents: Mapping[str, str] = field(default_factory=dict)  # by plugin, where they are known
 
     @property
     def wheels(self) -> Path:
@@ -78,68 +79,35 @@ def prepared_upgrade(names: Iterable[str], options: Options) -> Iterator[Prepara
 
 @contextmanager
 def prepared_exactly(
-    pins: Mapping[str, str],
-    hashes: Mapping[str, tuple[str, ...]],
-    extra: Iterable[Package],
-    removals: Iterable[str],
+    wanted: Mapping[str, Package],
     options: Options,
-    follows: tuple[str, tuple[str, ...]] | None = None,
+    *,
+    others: Sequence[Package] | None = None,
+    removals: Iterable[str] = (),
+    contents: Mapping[str, str] | None = None,
 ) -> Iterator[Preparation]:
-    """The plan that brings plugins to exact versions and files, with exact other packages, and removes some.
+    """The plan that installs plugins in exact versions, and removes some.
 
-    pins: version by plugin; hashes: the files allowed, where they are known.
+    wanted: a package without hashes may be any file of its version, if it has the `contents` given for it.
+    others: what these plugins need, exactly; None asks the ordinary package index.
     """
-    index = read_index(configured_location(options.index)) if pins else Index("", "", {})
-    wanted = {
-        full_name(name, index.plugins, "the plugin index"): SpecifierSet(f"=={version}")
-        for name, version in pins.items()
+    index = read_index(configured_location(options.index)) if wanted else Index("", "", {})
+    requests = {
+        full_name(name, index.plugins, "the plugin index"): SpecifierSet(f"=={package.version}")
+        for name, package in wanted.items()
     }
-    with _prepared(wanted, index, options, hashes=hashes, extra=tuple(extra), removals=tuple(removals)) as preparation:
-        record = preparation.record
-        yield replace(
-            preparation, record=replace(record, follows=follows[0], followed=follows[1]) if follows else record
-        )
-
-
-def prepare_removal(names: Iterable[str], *, force: bool = False) -> Plan:
-    """The plan that removes plugins; `RegistryError` where one is needed, unless `force`."""
-    installed = installations()
-    plugins = plugins_of(installed)
-    chosen = [full_name(name, plugins, "this environment") for name in names]
-    problems = [
-        f"{name}: lies in {installed[name].site}, outside this environment; uninstall it there"
-        for name in chosen
-        if not installed[name].paths()
-    ]
-    record = read_record()
-    for name in chosen if not force else ():
-        needed = [other for other in _dependents(name, plugins) if other not in chosen]
-        if needed:
-            problems.append(
-                f"{name}: {', '.join(needed)} need{'s' * (len(needed) == 1)} it; name these too, or --force"
-            )
-        if name in record.followed:
-            problems.append(
-                f"{name}: the lock {record.follows} that this environment follows names it; sync another, or --force"
-            )
-    if problems:
-        raise RegistryError(*problems)
-    return make_plan({}, (), dict.fromkeys(chosen), installed, core_may_change=True)
-
-
-def carry_out_removal(plan: Plan) -> None:
-    """Remove what the plan says, or nothing; runs no code of any plugin."""
-    installed, record = installations(), read_record()
-    gone = {change.name for change in plan.removals}
-    paths = {path for name in gone for path in installed[name].paths()}
-    with transaction(str(plan), {*paths, record_file()}):
-        for name in gone:
-            _remove(installed[name])
-        write_record(_without(record, gone))
+    known = {(name, package.version): frozenset(package.hashes) for name, package in wanted.items() if package.hashes}
+    refuse_replaced(index, known)
+    with _prepared(requests, index, options, anew=True, others=others, removals=tuple(removals)) as preparation:
+        yield replace(preparation, contents=contents or {})
 
 
 def carry_out(preparation: Preparation) -> None:
     """Stage, check, try and install what the plan says; on any failure the environment is what it was before."""
+    if not preparation.plan.changes:
+        if preparation.record != read_record():  # it follows another lock
+            write_record(preparation.record)
+        return
     plan, installer, installed = preparation.plan, preparation.installer, preparation.installed
     stage, packages = preparation.work / "stage", [change.package for change in plan.installs]
     staged: dict[str, Installation] = {}
@@ -155,16 +123,16 @@ def carry_out(preparation: Preparation) -> None:
         try_imports(stage, plan.installs, staged)
     found = {name: contents(staged[name]) for name in staged}
     pins = {package.name: Pin(package.version, package.hashes, found[package.name]) for package in packages}
-    _check_known(preparation.record, pins)
+    _check_known(preparation, pins)
     changed = [installed[change.name] for change in plan.changes if change.name in installed]
     old = {path for item in changed for path in item.paths()}
     with transaction(str(plan), {*old, *targets(staged.values()), record_file()}) as lock:
         for change in plan.removals:
-            _remove(installed[change.name])
+            remove(installed[change.name])
         if packages:
             installer.install(packages, preparation.wheels, target=None, lock=lock)
         _check_result(plan, found)
-        record = _without(preparation.record, {change.name for change in plan.removals})
+        record = without(preparation.record, {change.name for change in plan.removals})
         write_record(replace(record, pins={**record.pins, **pins}))
 
 
@@ -175,21 +143,24 @@ def _prepared(
     options: Options,
     *,
     newest: frozenset[str] = frozenset(),
-    hashes: Mapping[str, tuple[str, ...]] | None = None,
-    extra: tuple[Package, ...] = (),
+    anew: bool = False,
+    others: Sequence[Package] | None = None,
     removals: tuple[str, ...] = (),
 ) -> Iterator[Preparation]:
     installed, record = installations(), read_record()
-    staying = {name: item for name, item in installed.items() if name not in removals}
+    staying = {name: item for name, item in installed.items() if name not in removals and not (anew and name in wanted)}
     chooser = Chooser(index, staying, newest=newest, core_may_change=options.core_may_change)
     releases = chooser.choose(wanted)
-    _check_replaced(index, {*wanted, *releases}, record, hashes or {})
+    names = {*wanted, *releases}
+    refuse_replaced(
+        index, {(name, pin.version): frozenset(pin.hashes) for name, pin in record.pins.items() if name in names}
+    )
     installer = find_installer(options.installer)
     with tempfile.TemporaryDirectory(prefix="unlabeled-plugins-") as folder:
         work = Path(folder)
         wheels = [_fetched(release, index, work / "wheels") for release in releases.values()]
-        packages = list(extra)
-        if wheels and not extra and _lacking(releases.values(), staying):
+        packages = list(others or ())
+        if wheels and others is None and _lacking(releases.values(), staying):
             constraints = _constraints(staying, releases, options.core_may_change)
             packages = installer.resolve(wheels, constraints, work, source=options.source)
         plan = make_plan(releases, packages, removals, installed, core_may_change=options.core_may_change)
@@ -243,28 +214,21 @@ def _constraints(
     return [f"{item.name}=={item.version}" for item in kept]
 
 
-def _check_replaced(
-    index: Index, names: set[str], record: EnvironmentRecord, hashes: Mapping[str, tuple[str, ...]]
-) -> None:
-    known = {(name, pin.version): frozenset(pin.hashes) for name, pin in record.pins.items() if name in names}
-    problems = [f"refused: {problem}" for problem in replaced(index, known)]
-    for name, allowed in hashes.items():
-        there = {release.sha256 for release in index.plugins.get(name, ())}
-        if name in names and not there & set(allowed):
-            problems.append(
-                f"refused: {name}: the plugin index has no file of it with a sha256 of the lock; a version never changes"
-            )
-    if problems:
-        raise RegistryError(*problems)
+def refuse_replaced(index: Index, known: Mapping[tuple[str, str], frozenset[str]]) -> None:
+    """`RegistryError` where the index has another file under a version than was known: (name, version) -> sha256s."""
+    if problems := replaced(index, known):
+        raise RegistryError(*(f"refused: {problem}" for problem in problems))
 
 
-def _check_known(record: EnvironmentRecord, pins: Mapping[str, Pin]) -> None:
+def _check_known(preparation: Preparation, pins: Mapping[str, Pin]) -> None:
     """The same version has the same contents, whichever index it comes from."""
     for name, pin in pins.items():
-        known = record.pins.get(name)
-        if known and known.version == pin.version and known.contents and known.contents != pin.contents:
+        known = preparation.record.pins.get(name)
+        before = known.contents if known and known.version == pin.version else ""
+        if any(one and one != pin.contents for one in (before, preparation.contents.get(name, ""))):
             raise RegistryError(
-                f"refused: {name} {pin.version} has other contents than when it was installed before; a version never changes"
+                f"refused: {name} {pin.version} has other contents than it had before; a version never changes: ask who "
+                "keeps the index"
             )
 
 
@@ -290,42 +254,3 @@ def _as_collected(packages: Iterable[Package], folder: Path) -> list[Package]:
     for wheel in folder.glob("*.whl"):
         found[canonicalize_name(wheel.name.split("-")[0])] = hashlib.sha256(wheel.read_bytes()).hexdigest()
     return [replace(package, hashes=(found[package.name],)) for package in packages]
-
-
-def _dependents(name: str, plugins: Mapping[str, Installation]) -> list[str]:
-    """The plugins that need this one, by their metadata or by the components their recipes use."""
-    from unlabeled_registry.discovery import installed_plugins
-    from unlabeled_registry.manifest import owner_of
-
-    owner = owner_of(name)
-    found = {
-        other.name
-        for other in plugins.values()
-        if any(canonicalize_name(item.name) == name and applies(item) for item in other.requires)
-    }
-    found |= {
-        other.name
-        for other in installed_plugins()
-        if other.manifest is not None and any(used.partition("/")[0] == owner for used in other.manifest.uses)
-    }
-    return sorted(found - {name})
-
-
-def _remove(item: Installation) -> None:
-    """Delete a distribution's files and the folders that this leaves empty."""
-    folders = set()
-    for path in item.paths():
-        if os.path.lexists(path):
-            path.unlink()
-        folders |= {folder for folder in path.parents if folder != item.site and folder.is_relative_to(item.site)}
-    for folder in sorted(folders, key=lambda folder: len(folder.parts), reverse=True):
-        if folder.is_dir() and not os.listdir(folder):
-            folder.rmdir()
-
-
-def _without(record: EnvironmentRecord, names: set[str]) -> EnvironmentRecord:
-    """The record without these; a lock that names one of them is no longer followed."""
-    pins = {name: pin for name, pin in record.pins.items() if name not in names}
-    if names & set(record.followed):
-        return EnvironmentRecord(pins)
-    return replace(record, pins=pins)

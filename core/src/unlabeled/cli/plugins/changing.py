@@ -53,6 +53,8 @@ def confirm_and_install(preparation: Preparation, *, dry_run: bool, yes: bool, a
     if agreed(plan, dry_run=dry_run, yes=yes, as_json=as_json):
         carry_out(preparation)
         finished(plan, as_json=as_json)
+    elif not dry_run and not plan.changes:
+        carry_out(preparation)
 
 
 def agreed(plan: Plan, *, dry_run: bool, yes: bool, as_json: bool) -> bool:

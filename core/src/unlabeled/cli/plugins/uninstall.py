@@ -3,7 +3,7 @@
 import click
 
 from unlabeled.cli.plugins.changing import agreed, finished, plan_options
-from unlabeled_registry.install.operations import carry_out_removal, prepare_removal
+from unlabeled_registry.install.removal import carry_out_removal, prepare_removal
 
 
 @click.command()
