@@ -132,7 +132,12 @@ def test_sync_restores_the_plugins_of_a_run_and_leaves_others(locked: World) -> 
     locked.done("install", "tones==2.0", "more", "--yes")
     locked.done("sync", str(run), "--yes")
     assert locked.packages() == {**before, "unlabeled_more": "1.0"}
-    # A changed file is brought back too.
+
+
+@pytest.mark.slow
+def test_sync_brings_back_changed_files_of_a_run(locked: World) -> None:
+    run = locked.root / "run"
+    write_run(locked, run, ("unlabeled-tones",))
     part = locked.site / "unlabeled_tones" / "parts.py"
     kept = part.read_text()
     lines = (locked.site / "unlabeled_tones-1.0.dist-info" / "RECORD").read_text()

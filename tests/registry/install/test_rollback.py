@@ -61,6 +61,8 @@ def run_failing(world: World, *arguments: str, module: str, name: str, do: str) 
 
 
 OPERATIONS = "unlabeled_registry.install.operations"
+REMOVAL = "unlabeled_registry.install.removal"
+UNINSTALL = ("uninstall", "tones", "--yes")
 
 
 def test_a_failure_after_the_files_were_written_brings_back_the_old_ones(installed: World) -> None:
@@ -74,20 +76,21 @@ def test_a_failure_after_the_files_were_written_brings_back_the_old_ones(install
 
 def test_an_interruption_brings_back_the_old_files(installed: World) -> None:
     before = installed.snapshot()
-    result = run_failing(
-        installed, "upgrade", "--yes", module=OPERATIONS, name="_check_result", do="raise KeyboardInterrupt"
-    )
+    result = run_failing(installed, *UNINSTALL, module=REMOVAL, name="write_record", do="raise KeyboardInterrupt")
     assert (result.returncode, result.stderr.strip()) == (130, "error: interrupted")
     assert installed.snapshot() == before
 
 
-@pytest.mark.parametrize("command", [("upgrade", "--yes"), ("uninstall", "tones", "--yes")])
-def test_the_command_after_a_kill_finishes_the_undoing_and_says_so(installed: World, command: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("command", "module"),
+    [(UNINSTALL, REMOVAL), pytest.param(("upgrade", "--yes"), OPERATIONS, marks=pytest.mark.slow)],
+)
+def test_the_command_after_a_kill_finishes_the_undoing_and_says_so(
+    installed: World, command: tuple[str, ...], module: str
+) -> None:
     before = installed.snapshot()
-    result = run_failing(
-        installed, *command, module=OPERATIONS, name="write_record", do="import os; os.kill(os.getpid(), 9)"
-    )
-    assert result.returncode == -signal.SIGKILL
+    kill = "import os; os.kill(os.getpid(), 9)"
+    assert run_failing(installed, *command, module=module, name="write_record", do=kill).returncode == -signal.SIGKILL
     assert installed.snapshot() != before
     told = installed.run("list")
     assert "undone: " in told.stderr and "which was cut off; the environment is as it was before" in told.stderr
