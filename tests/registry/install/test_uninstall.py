@@ -51,3 +51,10 @@ def test_what_another_plugin_needs_stays_unless_both_are_named(world: World) -> 
 def test_what_lies_outside_the_environment_is_not_touched(world: World) -> None:
     assert "unlabeled-audio: lies in" in world.refused("uninstall", "audio", "--yes", "--force")
     assert "no plugin 'tone' in this environment" in world.refused("uninstall", "tone", "--yes")
+
+
+def test_no_command_that_reads_or_removes_imports_a_plugin(world: World) -> None:
+    world.unpack(world.plugin("unlabeled-tones", code="import os; os._exit(3)\n"))
+    assert "unlabeled-tones==1.0" in world.done("lock")
+    assert "as installed: unlabeled-tones 1.0" in world.done("verify")
+    assert "newest release" in world.done("outdated")

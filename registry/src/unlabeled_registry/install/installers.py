@@ -1,5 +1,6 @@
 """pip and uv, as processes: they say what a plugin needs from the ordinary package index, and write what was verified."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -11,7 +12,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Protocol
 
-from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from unlabeled_registry.errors import RegistryError
@@ -37,11 +37,11 @@ class Installer(Protocol):
 
     name: str
 
-    def resolve(self, wheels: Sequence[Path], constraints: Sequence[str], work: Path, *, source: bool) -> list[Package]:
+    def resolve(self, wheels: Sequence[Path], constraints: Sequence[str], work: Path) -> list[Package]:
         """What the wheels need from the ordinary package index beside what is installed; nothing is installed."""
 
-    def collect(self, packages: Sequence[Package], folder: Path, *, source: bool) -> None:
-        """Bring the packages' wheels into a folder, built from source where that was allowed."""
+    def collect(self, packages: Sequence[Package], folder: Path) -> list[Package]:
+        """Bring the packages' wheels into a folder, built from source where that was allowed; the packages as they are then."""
 
     def hashes(self, pins: Sequence[str], work: Path) -> list[Package]:
         """The packages of `name==version` pins, with the sha256s of their wheels; nothing is installed."""
@@ -55,16 +55,23 @@ class Pip:
 
     name = "pip"
 
-    def resolve(self, wheels: Sequence[Path], constraints: Sequence[str], work: Path, *, source: bool) -> list[Package]:
-        pinned = _write(work / "constraints.txt", constraints)
-        items = self._report(["--constraint", str(pinned), *_binary(source), *map(str, wheels)], work)
-        ours = {wheel.as_uri() for wheel in wheels}
-        return [_reported(item) for item in items if _address(item) not in ours]
+    def __init__(self, source: bool = False) -> None:
+        self.source = source
 
-    def collect(self, packages: Sequence[Package], folder: Path, *, source: bool) -> None:
+    def resolve(self, wheels: Sequence[Path], constraints: Sequence[str], work: Path) -> list[Package]:
+        pinned = _write(work / "constraints.txt", constraints)
+        items = self._report(["--constraint", str(pinned), *_binary(self.source), *map(str, wheels)], work)
+        ours = {_name_of(wheel) for wheel in wheels}
+        return [package for package in map(_reported, items) if package.name not in ours]
+
+    def collect(self, packages: Sequence[Package], folder: Path) -> list[Package]:
         listed = _write(folder.with_name("packages.txt"), [package.line() for package in packages])
-        command = ["wheel", "--no-deps", "--require-hashes", "--wheel-dir", str(folder), *_binary(source)]
+        command = ["wheel", "--no-deps", "--require-hashes", "--wheel-dir", str(folder), *_binary(self.source)]
         self._run([*command, "--requirement", str(listed)])
+        if not self.source:
+            return list(packages)
+        built = {_name_of(wheel): hashlib.sha256(wheel.read_bytes()).hexdigest() for wheel in folder.glob("*.whl")}
+        return [Package(package.name, package.version, (built[package.name],)) for package in packages]
 
     def install(self, packages: Sequence[Package], folder: Path, *, target: Path | None, lock: IO[str] | None) -> None:
         listed = _write(folder.with_name("all.txt"), [package.line() for package in packages])
@@ -101,10 +108,11 @@ class Uv:
 
     name = "uv"
 
-    def __init__(self, program: str) -> None:
+    def __init__(self, program: str, source: bool = False) -> None:
         self.program = program
+        self.source = source
 
-    def resolve(self, wheels: Sequence[Path], constraints: Sequence[str], work: Path, *, source: bool) -> list[Package]:
+    def resolve(self, wheels: Sequence[Path], constraints: Sequence[str], work: Path) -> list[Package]:
         from unlabeled_registry.install.distributions import installations
 
         installed = installations()
@@ -114,8 +122,8 @@ class Uv:
         # What lies in the output file is preferred to newer versions, as pip prefers what is installed.
         output = _write(work / "resolved.txt", [f"{item.name}=={item.version}" for item in installed.values()])
         command = ["compile", "--generate-hashes", "--no-header", "--no-annotate", "--constraint", str(pinned)]
-        self._run([*command, "--output-file", str(output), *_binary(source), str(wanted)])
-        ours = {canonicalize_name(Requirement(_of_wheel(wheel)).name) for wheel in wheels}
+        self._run([*command, "--output-file", str(output), *_binary(self.source), str(wanted)])
+        ours = {_name_of(wheel) for wheel in wheels}
         found = parse_pins(output.read_text(encoding="utf-8"))
         return [
             package
@@ -124,14 +132,15 @@ class Uv:
             and (package.name not in installed or installed[package.name].version != package.version)
         ]
 
-    def collect(self, packages: Sequence[Package], folder: Path, *, source: bool) -> None:
-        """Nothing: uv downloads into its own cache when it installs, and enforces the same hashes."""
+    def collect(self, packages: Sequence[Package], folder: Path) -> list[Package]:
+        """As they are: uv downloads into its own cache when it installs, and enforces the same hashes."""
+        return list(packages)
 
     def install(self, packages: Sequence[Package], folder: Path, *, target: Path | None, lock: IO[str] | None) -> None:
         lines = [f"--find-links {folder}", *(package.line() for package in packages)]
         listed = _write(folder.with_name("all.txt"), lines)
         where = ["--target", str(target)] if target else ["--reinstall"]
-        command = ["install", "--no-deps", "--require-hashes", *where]
+        command = ["install", "--no-deps", "--require-hashes", *_binary(self.source), *where]
         self._run([*command, "--requirement", str(listed)], lock)
 
     def hashes(self, pins: Sequence[str], work: Path) -> list[Package]:
@@ -145,16 +154,19 @@ class Uv:
         _run([self.program, "--quiet", "pip", head, "--python", sys.executable, *rest], "uv", lock)
 
 
-def find_installer(chosen: str | None = None) -> Installer:
-    """The installer that was chosen, else the one that made this environment; `RegistryError` where there is none."""
+def find_installer(chosen: str | None = None, *, source: bool = False) -> Installer:
+    """The installer that was chosen, else the one that made this environment; `RegistryError` where there is none.
+
+    source: whether it may build packages of the ordinary index, which runs their code.
+    """
     program = shutil.which("uv")
     if chosen == "uv" or (chosen is None and program and (_made_by_uv() or find_spec("pip") is None)):
         if program is None:
             raise RegistryError("uv is not found on PATH; install it, or give --installer pip")
-        return Uv(program)
+        return Uv(program, source)
     if find_spec("pip") is None:
         raise RegistryError(f"this environment has no pip; `{sys.executable} -m ensurepip` adds it, or put uv on PATH")
-    return Pip()
+    return Pip(source)
 
 
 def parse_pins(text: str) -> list[Package]:
@@ -198,10 +210,8 @@ def _reported(item: Mapping[str, object]) -> Package:
     return Package(canonicalize_name(metadata["name"]), metadata["version"], (digest,))
 
 
-def _address(item: Mapping[str, object]) -> object:
-    download = item["download_info"]
-    assert isinstance(download, dict)
-    return download["url"]
+def _name_of(wheel: Path) -> str:
+    return canonicalize_name(wheel.name.split("-")[0])
 
 
 def _of_wheel(wheel: Path) -> str:

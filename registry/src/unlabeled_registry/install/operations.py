@@ -43,7 +43,6 @@ class Preparation:
 
     plan: Plan
     installer: Installer
-    options: Options
     work: Path
     installed: Mapping[str, Installation]
     record: EnvironmentRecord
@@ -116,8 +115,8 @@ def carry_out(preparation: Preparation) -> None:
             change.package for change in plan.installs if not (preparation.wheels / _marker(change.name)).exists()
         ]
         if others:
-            installer.collect(others, preparation.wheels, source=preparation.options.source)
-            packages = _as_collected(packages, preparation.wheels) if preparation.options.source else packages
+            collected = {package.name: package for package in installer.collect(others, preparation.wheels)}
+            packages = [collected.get(package.name, package) for package in packages]
         installer.install(packages, preparation.wheels, target=stage, lock=None)
         staged = check_staged(stage, plan.installs, installed)
         try_imports(stage, plan.installs, staged)
@@ -155,16 +154,16 @@ def _prepared(
     refuse_replaced(
         index, {(name, pin.version): frozenset(pin.hashes) for name, pin in record.pins.items() if name in names}
     )
-    installer = find_installer(options.installer)
+    installer = find_installer(options.installer, source=options.source)
     with tempfile.TemporaryDirectory(prefix="unlabeled-plugins-") as folder:
         work = Path(folder)
         wheels = [_fetched(release, index, work / "wheels") for release in releases.values()]
         packages = list(others or ())
         if wheels and others is None and _lacking(releases.values(), staying):
             constraints = _constraints(staying, releases, options.core_may_change)
-            packages = installer.resolve(wheels, constraints, work, source=options.source)
+            packages = installer.resolve(wheels, constraints, work)
         plan = make_plan(releases, packages, removals, installed, core_may_change=options.core_may_change)
-        yield Preparation(plan, installer, options, work, installed, record)
+        yield Preparation(plan, installer, work, installed, record)
 
 
 def _fetched(release: Release, index: Index, folder: Path) -> Path:
@@ -244,13 +243,3 @@ def _check_result(plan: Plan, staged: Mapping[str, str]) -> None:
             )
         if item is not None and contents(item) != staged[change.name]:
             raise RegistryError(f"{change.name}: what was installed is not what was tried; undone")
-
-
-def _as_collected(packages: Iterable[Package], folder: Path) -> list[Package]:
-    """The packages with the sha256s of their wheels: what was built from source has a new one."""
-    import hashlib
-
-    found: dict[str, str] = {}
-    for wheel in folder.glob("*.whl"):
-        found[canonicalize_name(wheel.name.split("-")[0])] = hashlib.sha256(wheel.read_bytes()).hexdigest()
-    return [replace(package, hashes=(found[package.name],)) for package in packages]
