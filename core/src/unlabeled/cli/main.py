@@ -13,6 +13,7 @@ from unlabeled import __version__
 from unlabeled.cli.lazy import LazyGroup
 from unlabeled.errors import Stopped, UnlabeledError
 from unlabeled_registry.errors import RegistryError, one_line
+from unlabeled_registry.install.journal import interrupted
 from unlabeled_registry.registry import SELECTION_VARIABLE
 
 COMMANDS = {
@@ -43,6 +44,11 @@ def cli(context: click.Context, no_plugins: bool, only: str | None, debug: bool)
         raise click.UsageError("--no-plugins and --only exclude each other")
     if no_plugins or only is not None:
         os.environ[SELECTION_VARIABLE] = only or ""  # where worker processes see it too
+    if interrupted():
+        from unlabeled_registry.install.transaction import recover
+
+        if told := recover():
+            click.echo(told, err=True)
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 

@@ -1,9 +1,11 @@
 """What comes before training: the data opened, the processes agreed, the run folder begun, the modalities fitted."""
 
+from rich.console import Console
+
 from unlabeled.data.quarantine import CUT_OFF_FILE, CutOff
 from unlabeled.errors import UnlabeledError
 from unlabeled.recipes.resolve import ResolvedRecipe
-from unlabeled.runs.lock import make_lock
+from unlabeled.runs.lock import compare_plugins, facts, make_lock
 from unlabeled.runs.run import Run, binding
 from unlabeled.training.processes.agreement import agree, together
 from unlabeled.training.processes.distributed import first_of_node, process_index
@@ -18,13 +20,14 @@ def prepare(recipe: ResolvedRecipe, registry: Registry, run: Run) -> Setup:
     """
     data = together(lambda: _open(recipe, registry))
     lock = make_lock(recipe, registry, data)
-    facts = {f"the {name}": lock[name] for name in ("plugins", "libraries", "data")}
-    agree({"the recipes": binding(recipe.dump()), **facts})
+    agree({"the recipes": binding(recipe.dump()), **facts(lock)})
     first = process_index() == 0
 
     def begin() -> Setup | None:
         if not first:
             return None
+        if told := compare_plugins(lock, run.folder):
+            Console(stderr=True, soft_wrap=True).print(told, highlight=False, markup=False)
         run.start(recipe.dump(), lock)
         return _fit(recipe, registry, data, run, fit=True)
 

@@ -15,6 +15,13 @@ COMMANDS = {
     "disable": ("unlabeled.cli.plugins.switch:disable", "Keep this environment from using a plugin."),
     "doctor": ("unlabeled.cli.plugins.doctor:doctor", "Import each plugin in its own process; say what is wrong."),
     "index": ("unlabeled.cli.plugins.index:index", "Make an index of plugins from wheels, and check one."),
+    "install": ("unlabeled.cli.plugins.install:install", "Install plugins from the plugin index."),
+    "upgrade": ("unlabeled.cli.plugins.install:upgrade", "Bring plugins to the newest release that fits."),
+    "outdated": ("unlabeled.cli.plugins.outdated:outdated", "List the plugins of which there is a newer release."),
+    "uninstall": ("unlabeled.cli.plugins.uninstall:uninstall", "Remove plugins, broken ones too."),
+    "lock": ("unlabeled.cli.plugins.lock:lock", "Write a requirements file with hashes of the installed plugins."),
+    "sync": ("unlabeled.cli.plugins.sync:sync", "Make the plugins those of a lock file or a run."),
+    "verify": ("unlabeled.cli.plugins.verify:verify", "Compare the installed files with what was installed."),
 }
 
 

@@ -1,0 +1,25 @@
+"""`unlabeled plugins outdated`."""
+
+from dataclasses import asdict
+
+import click
+
+from unlabeled.cli.output import print_columns, print_json
+from unlabeled_registry.install.outdated import outdated as find_outdated
+
+
+@click.command()
+@click.option("--index", help="The plugin index: a folder or an address; default: $UNLABELED_INDEX, or the settings'.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON: [{name, installed, fits, newest, reason, warnings}]."
+)
+def outdated(index: str | None, as_json: bool) -> None:
+    """List the plugins of which the index has a newer release, or a warning about the installed one."""
+    found = find_outdated(index)
+    if as_json:
+        print_json([asdict(entry) for entry in found])
+    elif not found:
+        click.echo("every plugin is at its newest release")
+    else:
+        rows = [(e.name, e.installed, e.fits, e.newest, "; ".join([*e.warnings, e.reason]).strip("; ")) for e in found]
+        print_columns(("NAME", "INSTALLED", "UPGRADE TO", "NEWEST", "NOTE"), rows)

@@ -1,0 +1,234 @@
+"""Which releases of plugins to install: from the plugin index alone, such as fit this environment and each other."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from platform import python_version
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.tags import Tag, sys_tags
+from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.version import Version
+
+from unlabeled_registry.api import API_VERSION, satisfies
+from unlabeled_registry.errors import RegistryError
+from unlabeled_registry.index.format import Index, Release
+from unlabeled_registry.install.distributions import Installation, applies
+from unlabeled_registry.install.names import FROZEN, check_alike
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A requirement on a plugin, and who has it."""
+
+    specifier: SpecifierSet
+    by: str
+
+    @property
+    def pinned(self) -> bool:
+        """Whether it names one version, which is then taken though it was yanked or has an advisory."""
+        return any(clause.operator in ("==", "===") and not clause.version.endswith(".*") for clause in self.specifier)
+
+
+@dataclass
+class Chooser:
+    """Chooses releases by depth-first search over versions, the newest or the installed one first.
+
+    installed: all distributions;
+    newest: the plugins that are to be upgraded; core_may_change: whether releases that need another core are considered.
+    """
+
+    index: Index
+    installed: Mapping[str, Installation]
+    newest: frozenset[str] = frozenset()
+    core_may_change: bool = False
+
+    def choose(self, requests: Mapping[str, SpecifierSet]) -> dict[str, Release]:
+        """The releases to install by name, without those that are installed as they should be.
+
+        `RegistryError` says for each release of a plugin why it does not do.
+        """
+        for name in requests:
+            self._check_name(name)
+        wanted = {name: [Wanted(specifier, "you")] for name, specifier in requests.items()}
+        for item in self.installed.values():
+            if item.package is not None and item.name not in requests:
+                self._add(wanted, _requirements(item.requires), f"{item.name} {item.version}", known_only=set(requests))
+        refusals: dict[str, str] = {}
+        chosen = self._search(list(requests), wanted, {}, refusals)
+        if chosen is None:
+            raise RegistryError(*refusals.values())
+        return {name: release for name, release in chosen.items() if release is not None}
+
+    def reasons(self, release: Release, wanted: list[Wanted]) -> list[str]:
+        """Why a release does not do."""
+        pinned = any(want.pinned for want in wanted)
+        early = pinned or any(want.specifier.prereleases for want in wanted)
+        found = [
+            f"{want.by} asked for {want.specifier}" if want.by == "you" else f"{want.by} needs {want.specifier}"
+            for want in wanted
+            if not want.specifier.contains(release.version, prereleases=early)
+        ]
+        return found or self._unfit(release, pinned)
+
+    def _unfit(self, release: Release, pinned: bool) -> list[str]:
+        found = []
+        if not parse_wheel_filename(release.file)[3] & _tags():
+            found.append(f"{release.file} is for another platform")
+        api = str(release.manifest.get("api", f"=={API_VERSION}"))
+        if not satisfies(API_VERSION, api):
+            found.append(f"it needs interfaces {api}, and these are {API_VERSION}")
+        if release.requires_python and not _contains(release.requires_python, python_version()):
+            found.append(f"it needs Python {release.requires_python}, and this is {python_version()}")
+        if release.yanked is not None and not pinned:
+            found.append(f"it was yanked ({release.yanked})")
+        if not pinned:
+            found += [f"advisory {advisory.id}: {advisory.summary}" for advisory in release.advisories]
+        if not self.core_may_change:
+            found += [
+                f"it needs {requirement}, and {self.installed[name].version} is installed (--allow-core-changes lets it change)"
+                for requirement in _requirements(release.requires_dist)
+                if (name := canonicalize_name(requirement.name)) in FROZEN
+                and name in self.installed
+                and not requirement.specifier.contains(self.installed[name].version, prereleases=True)
+            ]
+        return found
+
+    def _search(
+        self,
+        open_names: list[str],
+        wanted: Mapping[str, list[Wanted]],
+        chosen: Mapping[str, Release | None],
+        refusals: dict[str, str],
+    ) -> dict[str, Release | None] | None:
+        """The choice for the open names on top of what is chosen, None standing for what is installed.
+
+        None if there is no such choice; then `refusals` says why, by name.
+        """
+        if not open_names:
+            return dict(chosen)
+        name, *rest = open_names
+        candidates = self._fitting(name, wanted[name])
+        if not candidates:
+            refusals.setdefault(name, self._refusal(name, wanted[name]))
+        for release in candidates:
+            needed = {key: list(value) for key, value in wanted.items()}
+            added = self._add(needed, self._needs(name, release), self._title(name, release))
+            decided = {**chosen, name: release}
+            broken = [other for other in added if other in decided and not self._holds(other, decided, needed[other])]
+            for other in broken:
+                title = self._title(other, decided[other])
+                refusals.setdefault(
+                    other, f"{self._title(name, release)} does not go with {title}; ask for other versions"
+                )
+            todo = rest + [other for other in added if other not in decided and other not in rest]
+            found = None if broken else self._search(todo, needed, decided, refusals)
+            if found is not None:
+                return found
+        return None
+
+    def _fitting(self, name: str, wanted: list[Wanted]) -> list[Release | None]:
+        """The releases that fit, the best first; None is the installed one."""
+        kept = self.installed.get(name)
+        usable = kept is not None and all(want.specifier.contains(kept.version, prereleases=True) for want in wanted)
+        others = [
+            release
+            for release in reversed(self.index.plugins.get(name, ()))
+            if not (usable and kept is not None and Version(release.version) == Version(kept.version))
+            and not self.reasons(release, wanted)
+        ]
+        if not usable or kept is None:
+            return [*others]
+        if name not in self.newest:
+            return [None, *others]
+        newer = [release for release in others if Version(release.version) > Version(kept.version)]
+        return [*newer, None, *(release for release in others if release not in newer)]
+
+    def _holds(self, name: str, chosen: Mapping[str, Release | None], wanted: list[Wanted]) -> bool:
+        release = chosen[name]
+        version = self.installed[name].version if release is None else release.version
+        return all(want.specifier.contains(version, prereleases=True) for want in wanted)
+
+    def _needs(self, name: str, release: Release | None) -> list[Requirement]:
+        return _requirements(release.requires_dist if release is not None else self.installed[name].requires)
+
+    def _title(self, name: str, release: Release | None) -> str:
+        return f"{name} {self.installed[name].version if release is None else release.version}"
+
+    def _add(
+        self,
+        wanted: dict[str, list[Wanted]],
+        requirements: list[Requirement],
+        by: str,
+        known_only: set[str] | None = None,
+    ) -> list[str]:
+        """Note the requirements on plugins, and return whose they are."""
+        added: list[str] = []
+        for requirement in requirements:
+            name = canonicalize_name(requirement.name)
+            if name in FROZEN or not self._is_plugin(name) or (known_only is not None and name not in known_only):
+                continue
+            if name not in wanted:
+                self._check_name(name, by)
+            wanted.setdefault(name, []).append(Wanted(requirement.specifier, by))
+            added.append(name)
+        return added
+
+    def _is_plugin(self, name: str) -> bool:
+        """Such a name is never looked for in an ordinary package index, whatever that has."""
+        installed = self.installed.get(name)
+        return (
+            name in self.index.plugins
+            or name.startswith("unlabeled-")
+            or (installed is not None and installed.package is not None)
+        )
+
+    def _check_name(self, name: str, by: str = "") -> None:
+        if name not in self.index.plugins and name not in self.installed:
+            raise RegistryError(
+                f"{by} needs plugin {name!r}, which the plugin index does not have; it is looked for nowhere else"
+            )
+        check_alike(name, self.index.plugins, "the plugin index")
+        check_alike(name, (key for key, item in self.installed.items() if item.package is not None), "this environment")
+
+    def _refusal(self, name: str, wanted: list[Wanted]) -> str:
+        releases = self.index.plugins.get(name, ())
+        if not releases:
+            return f"plugin {name!r} is installed, and the plugin index has no release of it"
+        told = [f"{release.version}: {'; '.join(self.reasons(release, wanted))}" for release in reversed(releases)]
+        shown = ". ".join(told[:3]) + (f". And {len(told) - 3} more" if len(told) > 3 else "")
+        return f"no release of {name!r} fits. {shown}"
+
+
+@cache
+def _tags() -> frozenset[Tag]:
+    return frozenset(sys_tags())
+
+
+def unsafe(release: Release) -> list[str]:
+    """What a person should know before a release is installed that was asked for by its number."""
+    told = [f"{release.name} {release.version} was yanked: {release.yanked}"] if release.yanked is not None else []
+    return told + [
+        f"{release.name} {release.version} has advisory {item.id}: {item.summary}" for item in release.advisories
+    ]
+
+
+def _requirements(texts: object) -> list[Requirement]:
+    """Requirements that hold here; one that cannot be read is left to the installer's refusal."""
+    found = []
+    for text in texts if isinstance(texts, list | tuple) else ():
+        try:
+            requirement = text if isinstance(text, Requirement) else Requirement(text)
+        except InvalidRequirement:
+            continue
+        if applies(requirement):
+            found.append(requirement)
+    return found
+
+
+def _contains(specifier: str, version: str) -> bool:
+    try:
+        return SpecifierSet(specifier).contains(version, prereleases=True)
+    except InvalidSpecifier:
+        return False

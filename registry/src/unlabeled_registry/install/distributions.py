@@ -1,0 +1,148 @@
+"""The installed distributions, read from their metadata alone: what they need, which files are theirs, what is editable."""
+
+import csv
+import json
+import os
+import sys
+import sysconfig
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import Distribution, PathDistribution, distributions
+from pathlib import Path
+
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+from unlabeled_registry.discovery import GROUP
+
+
+@dataclass(frozen=True)
+class Record:
+    """A line of a distribution's RECORD: the path as it stands there, where that is, and the hash, where one is given."""
+
+    name: str
+    path: Path
+    sha256: str | None  # URL-safe base64 without padding, as RECORD has it
+
+
+@dataclass(frozen=True)
+class Installation:
+    """An installed distribution."""
+
+    name: str
+    version: str
+    folder: Path  # its .dist-info
+
+    @property
+    def site(self) -> Path:
+        """The folder of the import path that it lies in."""
+        return self.folder.parent
+
+    @cached_property
+    def package(self) -> str | None:
+        """The import package that makes it a plugin, or None."""
+        found = [entry.value for entry in self._metadata.entry_points if entry.group == GROUP]
+        return found[0].strip() if found else None
+
+    @cached_property
+    def editable(self) -> bool:
+        """Whether its code lies elsewhere, in a checkout."""
+        try:
+            data = json.loads(self._metadata.read_text("direct_url.json") or "{}")
+            return bool(data.get("dir_info", {}).get("editable"))
+        except (ValueError, AttributeError):
+            return False
+
+    @cached_property
+    def requires(self) -> tuple[Requirement, ...]:
+        """Its requirements; one that cannot be read counts as none."""
+        found = []
+        for text in self._metadata.requires or ():
+            try:
+                found.append(Requirement(text))
+            except InvalidRequirement:
+                continue
+        return tuple(found)
+
+    @cached_property
+    def records(self) -> tuple[Record, ...]:
+        """What its RECORD lists; nothing where there is none."""
+        try:
+            with open(self.folder / "RECORD", encoding="utf-8", newline="") as file:
+                rows = [row for row in csv.reader(file) if row]
+        except (OSError, UnicodeDecodeError, csv.Error):
+            return ()
+        return tuple(
+            Record(row[0], _absolute(self.site, row[0]), hash_of.removeprefix("sha256="))
+            if (hash_of := row[1] if len(row) > 1 else "").startswith("sha256=")
+            else Record(row[0], _absolute(self.site, row[0]), None)
+            for row in rows
+        )
+
+    def paths(self) -> frozenset[Path]:
+        """Its files, what Python compiled from them, and its metadata; only what lies in this environment.
+
+        Without a RECORD these are the metadata and the plugin's package beside it.
+        """
+        found = {record.path for record in self.records} or set(self._package_files())
+        for path in [path for path in found if path.suffix == ".py"]:
+            found |= set(path.parent.glob(f"__pycache__/{path.stem}.*.pyc"))
+        found |= set(_files(self.folder))
+        return frozenset(path for path in found if path.is_relative_to(sys.prefix))
+
+    def _package_files(self) -> Iterator[Path]:
+        if self.package and self.package.isidentifier():
+            yield from _files(self.site / self.package)
+
+    @property
+    def _metadata(self) -> Distribution:
+        return PathDistribution(self.folder)
+
+
+def installations() -> dict[str, Installation]:
+    """The installed distributions by name; the first on the import path hides later ones, as for the import."""
+    found: dict[str, Installation] = {}
+    for distribution in distributions():
+        folder = getattr(distribution, "_path", None)
+        if folder is None or folder.suffix != ".dist-info":
+            continue
+        stem, _, version = folder.name.removesuffix(".dist-info").partition("-")
+        name = canonicalize_name(stem)
+        found.setdefault(name, Installation(name, version, Path(os.path.abspath(folder))))
+    return found
+
+
+def installed_here(site: Path) -> dict[str, Installation]:
+    """The distributions in one folder by name."""
+    found: dict[str, Installation] = {}
+    for folder in sorted(site.glob("*.dist-info")):
+        stem, _, version = folder.name.removesuffix(".dist-info").partition("-")
+        name = canonicalize_name(stem)
+        found[name] = Installation(name, version, folder)
+    return found
+
+
+def plugins_of(found: Mapping[str, Installation]) -> dict[str, Installation]:
+    """Those that are plugins."""
+    return {name: item for name, item in found.items() if item.package is not None}
+
+
+def applies(requirement: Requirement, extras: frozenset[str] = frozenset()) -> bool:
+    """Whether a requirement holds here, for a distribution that is wanted with these extras."""
+    marker = requirement.marker
+    return marker is None or any(marker.evaluate({"extra": extra}) for extra in (extras or {""}))
+
+
+def site_folder() -> Path:
+    """Where this environment's pure Python distributions lie."""
+    return Path(sysconfig.get_path("purelib"))
+
+
+def _absolute(site: Path, name: str) -> Path:
+    return Path(os.path.normpath(site / name))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for root, _, names in os.walk(folder):
+        yield from (Path(root, name) for name in names)

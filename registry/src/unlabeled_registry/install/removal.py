@@ -1,0 +1,90 @@
+"""Removing plugins, which runs no code of any: a broken one goes like any other."""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from packaging.utils import canonicalize_name
+
+from unlabeled_registry.errors import RegistryError
+from unlabeled_registry.install.distributions import Installation, applies, installations, plugins_of
+from unlabeled_registry.install.names import full_name
+from unlabeled_registry.install.plan import Plan, make_plan
+from unlabeled_registry.install.transaction import transaction
+from unlabeled_registry.lock.record import EnvironmentRecord, read_record, record_file, write_record
+
+
+def prepare_removal(names: Iterable[str], *, force: bool = False) -> Plan:
+    """The plan that removes plugins; `RegistryError` where one is needed, unless `force`."""
+    installed = installations()
+    plugins = plugins_of(installed)
+    chosen = [full_name(name, plugins, "this environment") for name in names]
+    problems = [
+        f"{name}: lies in {installed[name].site}, outside this environment; uninstall it there"
+        for name in chosen
+        if not installed[name].paths()
+    ]
+    record = read_record()
+    for name in chosen if not force else ():
+        needed = [other for other in _dependents(name, plugins) if other not in chosen]
+        if needed:
+            problems.append(
+                f"{name}: {', '.join(needed)} need{'s' * (len(needed) == 1)} it; name these too, or --force"
+            )
+        if name in record.followed:
+            problems.append(
+                f"{name}: the lock {record.follows} that this environment follows names it; sync another, or --force"
+            )
+    if problems:
+        raise RegistryError(*problems)
+    return make_plan({}, (), dict.fromkeys(chosen), installed, core_may_change=True)
+
+
+def carry_out_removal(plan: Plan) -> None:
+    """Remove what the plan says, or nothing; runs no code of any plugin."""
+    installed, record = installations(), read_record()
+    gone = {change.name for change in plan.removals}
+    paths = {path for name in gone for path in installed[name].paths()}
+    with transaction(str(plan), {*paths, record_file()}):
+        for name in gone:
+            remove(installed[name])
+        write_record(without(record, gone))
+
+
+def _dependents(name: str, plugins: Mapping[str, Installation]) -> list[str]:
+    """The plugins that need this one, by their metadata or by the components their recipes use."""
+    from unlabeled_registry.discovery import installed_plugins
+    from unlabeled_registry.manifest import owner_of
+
+    owner = owner_of(name)
+    found = {
+        other.name
+        for other in plugins.values()
+        if any(canonicalize_name(item.name) == name and applies(item) for item in other.requires)
+    }
+    found |= {
+        other.name
+        for other in installed_plugins()
+        if other.manifest is not None and any(used.partition("/")[0] == owner for used in other.manifest.uses)
+    }
+    return sorted(found - {name})
+
+
+def remove(item: Installation) -> None:
+    """Delete a distribution's files and the folders that this leaves empty."""
+    folders = set()
+    for path in item.paths():
+        if os.path.lexists(path):
+            path.unlink()
+        folders |= {folder for folder in path.parents if folder != item.site and folder.is_relative_to(item.site)}
+    for folder in sorted(folders, key=lambda folder: len(folder.parts), reverse=True):
+        if folder.is_dir() and not os.listdir(folder):
+            folder.rmdir()
+
+
+def without(record: EnvironmentRecord, names: set[str]) -> EnvironmentRecord:
+    """The record without these; a lock that names one of them is no longer followed."""
+    pins = {name: pin for name, pin in record.pins.items() if name not in names}
+    if names & set(record.followed):
+        return EnvironmentRecord(pins)
+    return replace(record, pins=pins)

@@ -1,0 +1,174 @@
+"""Changes of the environment that happen whole or not at all, whenever the process ends."""
+
+import fcntl
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from unlabeled_registry.environment import write_atomically
+from unlabeled_registry.errors import RegistryError
+from unlabeled_registry.install.journal import FOLDER, JOURNAL, interrupted
+
+_ASIDE = "~"  # what pip calls a folder that it is about to remove
+
+
+def temporary_folder() -> Path:
+    """Where child processes of a transaction keep what is temporary, so that nothing of it outlives them."""
+    return FOLDER / "temporary"
+
+
+def recover() -> str | None:
+    """Undo a change that was cut off, and say so; one that is still under way is waited for.
+
+    `RegistryError` where it cannot be undone.
+    """
+    if not interrupted():
+        return None
+    with _locked():
+        return _undo_left_over()
+
+
+@contextmanager
+def transaction(doing: str, paths: Iterable[Path]) -> Iterator[IO[str]]:
+    """A change of the files `paths` and no others, undone unless the block ends well; gives the file of the lock.
+
+    A process that is killed leaves a journal, with which `recover` undoes the change. Child processes that write should be
+    handed the lock's file (`pass_fds`), so that nothing is undone while one of them still works.
+    """
+    with _locked() as lock:
+        _undo_left_over()
+        try:
+            _begin(doing, frozenset(paths))
+        except BaseException as error:
+            _clean()
+            if isinstance(error, OSError):
+                raise RegistryError(f"{FOLDER}: cannot be written ({error.strerror}); nothing was changed") from None
+            raise
+        try:
+            yield lock
+        except BaseException:
+            _undo()
+            raise
+        JOURNAL.unlink()  # from here on the change holds
+        _clean()
+
+
+@contextmanager
+def _locked() -> Iterator[IO[str]]:
+    """This environment's lock, held until the block ends; the file goes with its last holder."""
+    path = FOLDER.with_name("transaction.lock")
+    _make_folder(path.parent)
+    try:
+        while True:
+            with open(path, "w") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
+                if not _is_at(file, path):
+                    continue  # its last holder has removed it while we waited
+                try:
+                    yield file
+                finally:
+                    path.unlink(missing_ok=True)
+                return
+    finally:
+        _remove_empty(path.parent)
+
+
+def _is_at(file: IO[str], path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _begin(doing: str, paths: frozenset[Path]) -> None:
+    """Copy what is there, then write the journal: only after that may anything change."""
+    shutil.rmtree(FOLDER, ignore_errors=True)
+    kept = FOLDER / "kept"
+    kept.mkdir(parents=True)
+    temporary_folder().mkdir()
+    present = sorted(path for path in paths if os.path.lexists(path))
+    for number, path in enumerate(present):
+        shutil.copy2(path, kept / str(number), follow_symlinks=False)
+    parents = {parent for path in paths for parent in path.parents if parent.is_relative_to(sys.prefix)}
+    journal = {
+        "doing": doing,
+        "present": [str(path) for path in present],
+        "absent": sorted(str(path) for path in paths if not os.path.lexists(path)),
+        "absent_folders": sorted((str(folder) for folder in parents if not folder.exists()), key=len, reverse=True),
+        "aside": sorted(str(path) for path in _set_aside(parents)),
+        "parents": sorted(str(folder) for folder in parents),
+    }
+    write_atomically(JOURNAL, json.dumps(journal))
+
+
+def _undo_left_over() -> str | None:
+    if not interrupted():
+        return None
+    doing = _undo()
+    return f"undone: {doing}, which was cut off; the environment is as it was before"
+
+
+def _undo() -> str:
+    """Bring back every file of the journal; may be cut off itself and repeated."""
+    try:
+        journal = json.loads(JOURNAL.read_text(encoding="utf-8"))
+        for path in journal["absent"]:
+            if os.path.lexists(path):
+                os.unlink(path)
+        for folder in journal["absent_folders"]:
+            shutil.rmtree(folder, ignore_errors=True)
+        for path in _set_aside(map(Path, journal["parents"])) - set(map(Path, journal["aside"])):
+            shutil.rmtree(path, ignore_errors=True)
+        for number, path in enumerate(journal["present"]):
+            _put_back(FOLDER / "kept" / str(number), Path(path))
+        JOURNAL.unlink()
+    except (OSError, ValueError, KeyError) as error:
+        raise RegistryError(
+            f"{FOLDER}: the environment could not be brought back to what it was ({error}); mend that, and any "
+            "`unlabeled plugins` command tries again"
+        ) from None
+    _clean()
+    return str(journal["doing"])
+
+
+def _put_back(kept: Path, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{_ASIDE}{path.name}")
+    temporary.unlink(missing_ok=True)
+    shutil.copy2(kept, temporary, follow_symlinks=False)
+    os.replace(temporary, path)
+
+
+def _set_aside(folders: Iterable[Path]) -> set[Path]:
+    """What pip has moved aside in these folders; it forgets that when it is killed."""
+    found: set[Path] = set()
+    for folder in folders:
+        if folder.is_dir():
+            found |= {folder / name for name in os.listdir(folder) if name.startswith(_ASIDE)}
+    return found
+
+
+def _clean() -> None:
+    shutil.rmtree(FOLDER, ignore_errors=True)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RegistryError(
+            f"{folder}: cannot be written ({error.strerror}); plugins are installed into an environment of your own"
+        ) from None
+
+
+def _remove_empty(folder: Path) -> None:
+    for place in (folder, folder.parent):
+        try:
+            place.rmdir()
+        except OSError:  # the settings lie there, or another process works
+            return

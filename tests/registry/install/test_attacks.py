@@ -1,0 +1,127 @@
+"""What an installation refuses, each time leaving the environment as it was; the messages are what a person reads."""
+
+import tarfile
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+World = Any
+RUNS = "import pathlib; pathlib.Path({path!r}).write_text('ran')\n"
+
+
+def test_a_changed_wheel(world: World) -> None:
+    path = world.plugin("unlabeled-tones")
+    data = bytearray(path.read_bytes())
+    data[40] ^= 1
+    path.write_bytes(data)
+    told = world.refused("install", "tones", "--yes")
+    assert "unlabeled_tones-1.0-py3-none-any.whl: refused" in told and "the wheel was changed" in told
+
+
+def test_a_version_replaced_under_the_same_number(locked: World) -> None:
+    locked.plugin("unlabeled-tones", code="changed = True\n")
+    told = locked.refused("install", "tones", "--yes")
+    assert "refused: unlabeled-tones 1.0" in told and "a version never changes" in told
+
+
+def test_a_higher_version_in_another_index(world: World, make_wheels: Any) -> None:
+    ran = world.root / "ran"
+    world.plugin("unlabeled-tones", "1.0", requires=("sinewaves",))
+    world.package("sinewaves", "1.0")
+    make_wheels.plugin(world.root / "packages", "unlabeled-tones", "99.0", code=RUNS.format(path=str(ran)))
+    world.done("install", "tones", "--yes")
+    assert world.packages()["unlabeled_tones"] == "1.0"
+    world.done("upgrade", "--yes")
+    assert world.packages()["unlabeled_tones"] == "1.0"
+    assert not ran.exists()
+
+
+def test_a_plugin_that_only_another_index_has(world: World, make_wheels: Any) -> None:
+    make_wheels.plugin(world.root / "packages", "unlabeled-tones", "99.0")
+    world.plugin("unlabeled-tunes", "1.0", requires=("unlabeled-tones",))
+    assert "no plugin 'tones' in the plugin index; did you mean 'tunes'?" in world.refused("install", "tones", "--yes")
+    told = world.refused("install", "tunes", "--yes")
+    assert (
+        "unlabeled-tunes 1.0 needs plugin 'unlabeled-tones', which the plugin index does not have; it is looked for nowhere else"
+        in told
+    )
+
+
+def test_a_plugin_in_disguise_from_the_ordinary_index(world: World) -> None:
+    ran = world.root / "ran"
+    files = {"sinewaves/__init__.py": RUNS.format(path=str(ran)), "sinewaves/unlabeled.toml": "schema = 1\n"}
+    world.package("sinewaves", "1.0", files=files, entry_points="[unlabeled.plugins]\nsinewaves = sinewaves\n")
+    world.plugin("unlabeled-tones", requires=("sinewaves",))
+    told = world.refused("install", "tones", "--yes")
+    assert "sinewaves is a plugin, and the ordinary package index has it" in told
+    assert not ran.exists()
+
+
+@pytest.mark.parametrize("imposter", ["unlabeled-t0nes", "unlabeled-to-nes", "tones"])
+def test_a_name_that_looks_alike_or_owns_the_same_ids(world: World, imposter: str) -> None:
+    wheel = world.plugin("unlabeled-tones")
+    world.unpack(wheel)
+    wheel.unlink()
+    world.plugin(imposter, "2.0")
+    told = world.refused("install", imposter, "--yes")
+    assert f"plugin '{imposter}': this environment also has 'unlabeled-tones', which looks the same" in told
+
+
+def test_both_of_two_that_look_alike_in_the_index(world: World) -> None:
+    world.plugin("unlabeled-tones")
+    world.plugin("unlabeled-t0nes")
+    for name in ("t0nes", "tones"):
+        assert "one of them may be an imposter" in world.refused("install", name, "--yes")
+
+
+def test_a_package_that_hides_another(world: World) -> None:
+    world.plugin("unlabeled-tones", package="pluggy")
+    assert "brings the package 'pluggy', which is here already" in world.refused("install", "tones", "--yes")
+
+
+def test_a_package_of_another_distribution(world: World) -> None:
+    world.unpack(world.plugin("unlabeled-base"))
+    world.plugin("unlabeled-tones", package="unlabeled_base")
+    told = world.refused("install", "tones", "--yes")
+    assert "refused: unlabeled-tones would write over" in told and ", which is not its own" in told
+
+
+def test_a_source_distribution_is_not_built(world: World) -> None:
+    ran = world.root / "ran"
+    write_source(world.root / "packages" / "sinewaves-1.0.tar.gz", RUNS.format(path=str(ran)))
+    world.plugin("unlabeled-tones", requires=("sinewaves",))
+    assert "No matching distribution found for sinewaves" in world.refused("install", "tones", "--yes")
+    assert not ran.exists()
+
+
+@pytest.mark.slow
+def test_a_source_distribution_is_built_where_that_is_allowed(world: World) -> None:
+    ran = world.root / "ran"
+    write_source(world.root / "packages" / "sinewaves-1.0.tar.gz", RUNS.format(path=str(ran)))
+    world.plugin("unlabeled-tones", requires=("sinewaves",))
+    world.done("install", "tones", "--yes", "--allow-source", PIP_NO_BUILD_ISOLATION="0")
+    assert ran.exists() and world.packages()["sinewaves"] == "1.0"
+
+
+def test_a_manifest_other_than_the_one_the_index_shows(world: World) -> None:
+    world.plugin("unlabeled-tones")
+    file = world.root / "index" / "plugins.json"
+    file.write_text(
+        file.read_text().replace('"summary": "A recipe, as it loads without torch"', '"summary": "Harmless"')
+    )
+    assert "plugins.json was changed: its manifest is not that of unlabeled_tones-1.0-py3-none-any.whl" in world.refused("install", "tones", "--yes")
+
+
+def write_source(path: Path, code: str) -> None:
+    files = {
+        "setup.py": f"{code}from setuptools import setup\nsetup(name='sinewaves', version='1.0', py_modules=['sinewaves'])\n",
+        "sinewaves.py": "",
+    }
+    files["PKG-INFO"] = "Metadata-Version: 2.1\nName: sinewaves\nVersion: 1.0\n"
+    with tarfile.open(path, "w:gz") as archive:
+        for name, text in files.items():
+            item = tarfile.TarInfo(f"sinewaves-1.0/{name}")
+            item.size = len(text)
+            archive.addfile(item, BytesIO(text.encode()))
