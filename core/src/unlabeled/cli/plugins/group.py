@@ -9,6 +9,7 @@ COMMANDS = {
     "info": ("unlabeled.cli.plugins.info:info", "Show one plugin: its state and what it provides."),
     "enable": ("unlabeled.cli.plugins.switch:enable", "Let this environment use a plugin again."),
     "disable": ("unlabeled.cli.plugins.switch:disable", "Keep this environment from using a plugin."),
+    "new": ("unlabeled.cli.plugins.new:new", "Write a new plugin's project: a working example of each kind."),
 }
 
 
