@@ -98,7 +98,9 @@ def _context(names: Names, kinds: Sequence[str], core_version: str) -> dict[str,
         "evaluator_id": f"{owner}/nearest-centroid" if has["evaluator"] else "standard/knn",
         "source_id": f"sample:{owner}/waves" if has["source"] else "sample:world",
     }
-    small = {f"{owner}/convolution": "", "standard/patch": ", width: 64, layers: 2"}.get(chosen["encoder_id"], ", width: 64")
+    small = {f"{owner}/convolution": "", "standard/patch": ", width: 64, layers: 2"}.get(
+        chosen["encoder_id"], ", width: 64"
+    )
     uses = _uses(has, chosen, owner)
     release = ">=" + ".".join(core_version.split(".")[:2])
     return {
@@ -117,9 +119,7 @@ def _context(names: Names, kinds: Sequence[str], core_version: str) -> dict[str,
         "small_options": "{train: 40, test: 20}" if has["source"] else "{items: {train: 40, validation: 20, test: 20}}",
         "recipe_id": recipe_id,
         "recipe_summary": f"{'InfoNCE' if has['objective'] else 'SimCLR'} on windows of numbers over time",
-        "parts": [
-            part._replace(file=part.file.format(recipe_id=recipe_id)) for part in PARTS if part.kind in kinds
-        ],
+        "parts": [part._replace(file=part.file.format(recipe_id=recipe_id)) for part in PARTS if part.kind in kinds],
     }
 
 

@@ -10,6 +10,7 @@ COMMANDS = {
     "enable": ("unlabeled.cli.plugins.switch:enable", "Let this environment use a plugin again."),
     "disable": ("unlabeled.cli.plugins.switch:disable", "Keep this environment from using a plugin."),
     "new": ("unlabeled.cli.plugins.new:new", "Write a new plugin's project: a working example of each kind."),
+    "check": ("unlabeled.cli.plugins.check:check", "Build a plugin, install it afresh, and prove what it promises."),
 }
 
 
