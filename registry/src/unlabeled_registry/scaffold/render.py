@@ -98,7 +98,7 @@ def _context(names: Names, kinds: Sequence[str], core_version: str) -> dict[str,
         "evaluator_id": f"{owner}/nearest-centroid" if has["evaluator"] else "standard/knn",
         "source_id": f"sample:{owner}/waves" if has["source"] else "sample:world",
     }
-    small = {f"{owner}/convolution": "", "standard/patch": ", width: 64, layers: 2"}.get(
+    small = {f"{owner}/convolution": "", "standard/patch": ", width: 64, layers: 2, heads: 4"}.get(
         chosen["encoder_id"], ", width: 64"
     )
     uses = _uses(has, chosen, owner)
