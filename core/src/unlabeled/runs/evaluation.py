@@ -32,7 +32,7 @@ def evaluate_learner(setup: Setup, learner: Learner, step: int) -> list[dict[str
     lines = []
     for number, (entry, evaluator) in enumerate(setup.recipe.evaluators):
         data = setup.data if entry.data is None else open_data(entry.data, setup.recipe, setup.registry)
-        if evaluator.type.needs_label and _label(entry, data) is None:
+        if evaluator.type.needs_label and label_of(entry, data) is None:
             say(f"{evaluator.id} is left out, as the data have no label column; name one with data.label=COLUMN")
             continue
         key = (entry.max_samples, str(data.fingerprint))
@@ -55,7 +55,7 @@ def _evaluate(entry: EvaluationEntry, evaluator: Resolved, store: FeatureStore, 
         store.setup.recipe.recipe.training.seed,
         entry.train,
         test,
-        _label(entry, data),
+        label_of(entry, data),
     )
     subjects = [StoredSubject(name, store) for name in ("trained", *BASELINES)]
     found: Sequence[Evaluation] = evaluator.build().evaluate(subjects, StoredData(store), context)
@@ -85,7 +85,7 @@ def _line(
     }
 
 
-def _label(entry: EvaluationEntry, data: Data) -> str | None:
+def label_of(entry: EvaluationEntry, data: Data) -> str | None:
     """The label column: as the recipe says, else one called `label`, else the only one whose labels have names."""
     if entry.label or data.config.label:
         return entry.label or data.config.label

@@ -13,6 +13,9 @@ from unlabeled.interfaces.objective import Context, Loss, Objective
 from unlabeled.testing.views import rows_of_view
 from unlabeled.training.step import no_total
 
+Cut = Callable[[slice], Sequence[View]]
+"""Some rows of a batch -> its views of them."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -39,14 +42,16 @@ def take_step(
     processes: int = 1,
     step: int = 0,
     seed: int = 0,
+    cut: Cut | None = None,
 ) -> Step:
     """Represent `micro_batches` shares of the rows, then compute the loss as `processes` processes would.
 
-    The views are dense and hold the rows of all processes. The head runs once, on all rows, because its BatchNorm is
-    synchronised. Processes are threads that meet in `context.total`.
+    The views hold the rows of all processes; `cut` gives the views of some rows, by default those of dense views. The head
+    runs once, on all rows, because its BatchNorm is synchronised. Processes are threads that meet in `context.total`.
     """
+    cut = cut or (lambda rows: [rows_of_view(view, rows) for view in views])
     context = Context(step=step, steps=100, epoch=0, seed=seed, ids=views[0].ids, encoders=encoders)
-    parts = [[rows_of_view(view, part) for view in views] for part in _shares(views[0].rows, micro_batches)]
+    parts = [list(views)] if micro_batches == 1 else [cut(part) for part in _shares(views[0].rows, micro_batches)]
     contexts = [replace(context, cache={}, total=no_total("represent")) for _ in parts]
     counts = _add([_counts(objective, part, own) for part, own in zip(parts, contexts, strict=True)])
     represented = [objective.represent(part, encoders, own) for part, own in zip(parts, contexts, strict=True)]

@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from pydantic import Field
 from torch import nn
 from torch.nn.functional import normalize
 
@@ -10,7 +11,7 @@ from unlabeled import Config, Encoded, Encoder, Loss, Modality, Objective, Token
 
 class Row(Modality):
     class Config(Config):
-        width: int
+        width: int = Field(ge=1, description="numbers of a row")
 
     columns = ("series",)
     input_name = "values"
