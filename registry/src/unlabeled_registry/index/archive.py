@@ -140,7 +140,7 @@ def _problem(info: ZipInfo) -> str:
     parts = name.removesuffix("/").split("/")
     if name.startswith("/") or ".." in parts or ":" in name or "\\" in name:
         return "points outside the folder it is unpacked into"
-    if name != info.filename or "" in parts or "." in parts or not name.isprintable():
+    if "" in parts or "." in parts or not name.isprintable():
         return "is no plain path"
     if not name.isascii() and not info.flag_bits & _UTF8:
         return "is a name in no known encoding"

@@ -22,19 +22,23 @@ TIMEOUT = 30.0
 MOST_BYTES = 2**28
 """What a plugins.json may be long."""
 
+_ADDRESS = re.compile(r"(file|https?)://", re.IGNORECASE)
 _PIN = re.compile(r"sha256=([0-9a-f]{64})")
 
 
 def configured_location(chosen: str | None = None) -> str:
     """The index that was chosen, else the environment variable's, else the settings'; `RegistryError` where none is."""
-    settings = config_folder() / "settings.json"
-    location = chosen or os.environ.get(LOCATION_VARIABLE) or _setting(settings)
-    if not location:
-        raise RegistryError(
-            f"no plugin index is named: give --index, set {LOCATION_VARIABLE}, or write "
-            f'{{"index": "FOLDER or ADDRESS"}} to {settings}'
-        )
-    return location
+    if location := named_location(chosen):
+        return location
+    raise RegistryError(
+        f"no plugin index is named: give --index, set {LOCATION_VARIABLE}, or write "
+        f'{{"index": "FOLDER or ADDRESS"}} to {_settings_file()}'
+    )
+
+
+def named_location(chosen: str | None = None) -> str | None:
+    """Like `configured_location`, with None where no index is named."""
+    return chosen or os.environ.get(LOCATION_VARIABLE) or _setting(_settings_file()) or None
 
 
 def read_index(location: str) -> Index:
@@ -45,7 +49,7 @@ def read_index(location: str) -> Index:
     place, _, pin = location.partition("#")
     if pin and not _PIN.fullmatch(pin):
         raise RegistryError(f"index {location}: what follows # must be sha256= and 64 digits")
-    root = place.rstrip("/") + "/" if _is_address(place) else os.path.abspath(os.path.expanduser(place))
+    root = place.rstrip("/") + "/" if is_address(place) else os.path.abspath(os.path.expanduser(place))
     file = _address(root, INDEX_FILE)
     with closing(_open(file, f"index {place}")) as stream:
         data = _read(stream, file, MOST_BYTES + 1)
@@ -96,6 +100,10 @@ def replaced(index: Index, known: Mapping[tuple[str, str], frozenset[str]]) -> l
     ]
 
 
+def _settings_file() -> Path:
+    return config_folder() / "settings.json"
+
+
 def _setting(file: Path) -> str:
     try:
         value = json.loads(file.read_text(encoding="utf-8")).get("index", "")
@@ -108,23 +116,28 @@ def _setting(file: Path) -> str:
     return value
 
 
-def _is_address(location: str) -> bool:
-    return urlsplit(location).scheme in ("file", "http", "https")
+def is_address(location: str) -> bool:
+    """Whether a location is an address, and not a folder."""
+    return _ADDRESS.match(location) is not None
 
 
 def _address(root: str, relative: str) -> str:
     """Where a file of an index lies: an address, or a path."""
-    if _is_address(root):
-        return urljoin(root, relative)
+    if is_address(root):
+        try:
+            return urljoin(root, relative)
+        except ValueError as error:
+            raise RegistryError(f"index {root}: cannot be an address ({error})") from None
     return os.path.normpath(os.path.join(root, url2pathname(relative)))
 
 
 def _open(place: str, what: str) -> IO[bytes]:
     try:
-        if urlsplit(place).scheme in ("http", "https"):
+        scheme = urlsplit(place).scheme if is_address(place) else ""
+        if scheme in ("http", "https"):
             request = Request(place, headers={"User-Agent": "unlabeled-registry", "Accept-Encoding": "identity"})
             return cast(IO[bytes], urlopen(request, timeout=TIMEOUT))
-        path = url2pathname(urlsplit(place).path) if _is_address(place) else place
+        path = url2pathname(urlsplit(place).path) if scheme == "file" else place
         return open(path, "rb")
     except URLError as error:
         reason = error if hasattr(error, "code") else error.reason

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -45,6 +45,16 @@ class Release:
     advisories: tuple[Advisory, ...]
     attestations: bool
 
+    @property
+    def summary(self) -> str:
+        """The manifest's summary; one for other interfaces may have none."""
+        return str(self.manifest.get("summary", ""))
+
+    @property
+    def api(self) -> str:
+        """The range of interfaces that the manifest asks for."""
+        return str(self.manifest.get("api", ""))
+
     def parsed(self) -> Manifest:
         """The manifest, checked as an installed plugin's is; `ManifestError` where it cannot be used."""
         path = Path(self.file) / self.package / FILE_NAME
@@ -52,7 +62,8 @@ class Release:
 
     def as_json(self) -> dict[str, Any]:
         """What plugins.json says of it, under the plugin's name."""
-        return {key: value for key, value in asdict(self).items() if key != "name"}
+        values = {key: value for key, value in vars(self).items() if key != "name"}
+        return values | {"advisories": [dict(vars(advisory)) for advisory in self.advisories]}
 
 
 @dataclass(frozen=True)

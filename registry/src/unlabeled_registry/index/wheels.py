@@ -125,10 +125,13 @@ def _fields(path: Path, metadata: bytes, name: str, version: Version) -> RawMeta
         raise RegistryError(f"{path.name}: METADATA names {fields.get('name')} {fields.get('version')}, not this file")
     try:
         SpecifierSet(fields.get("requires_python", ""))
-        for requirement in fields.get("requires_dist", ()):
-            Requirement(requirement)
+        addresses = [text for text in fields.get("requires_dist", ()) if Requirement(text).url]
     except (InvalidSpecifier, InvalidRequirement) as error:
         raise RegistryError(f"{path.name}: METADATA: {one_line(error)}") from None
+    if addresses:
+        raise RegistryError(
+            f"{path.name}: METADATA requires {addresses[0]!r}, an address; name a version of it instead"
+        )
     return fields
 
 

@@ -6,9 +6,14 @@ from unlabeled.cli.lazy import LazyGroup
 
 COMMANDS = {
     "list": ("unlabeled.cli.plugins.listing:list_plugins", "List the installed plugins and their states."),
-    "info": ("unlabeled.cli.plugins.info:info", "Show one plugin: its state and what it provides."),
+    "info": (
+        "unlabeled.cli.plugins.info:info",
+        "Show one plugin, installed or in the index: its state and what it provides.",
+    ),
+    "search": ("unlabeled.cli.plugins.search:search", "Find plugins in the index."),
     "enable": ("unlabeled.cli.plugins.switch:enable", "Let this environment use a plugin again."),
     "disable": ("unlabeled.cli.plugins.switch:disable", "Keep this environment from using a plugin."),
+    "index": ("unlabeled.cli.plugins.index:index", "Make an index of plugins from wheels, and check one."),
     "new": ("unlabeled.cli.plugins.new:new", "Write a new plugin's project: a working example of each kind."),
     "check": ("unlabeled.cli.plugins.check:check", "Build a plugin, install it afresh, and prove what it promises."),
 }

@@ -1,0 +1,61 @@
+"""How a plugin of the index is shown: `unlabeled plugins info` of one that is not installed."""
+
+from typing import Any
+
+import click
+
+from unlabeled.cli.output import print_columns, print_json
+from unlabeled_registry.errors import ManifestError
+from unlabeled_registry.index.format import Release, newest
+from unlabeled_registry.manifest import Component
+
+
+def show(releases: tuple[Release, ...], as_json: bool) -> None:
+    """Print the newest release of a plugin, and the list of all."""
+    release = newest(releases)
+    try:
+        components, reason = release.parsed().components, ""
+    except ManifestError as error:
+        components, reason = (), "; ".join(error.problems)
+    if as_json:
+        print_json(_details(release, releases, components, reason))
+        return
+    click.echo(f"{release.name} {release.version}: available" + (f" ({reason})" if reason else ""))
+    for label in ("summary", "api", "package"):
+        click.echo(f"{label}: {getattr(release, label)}")
+    click.echo(f"requires: {', '.join(release.requires_dist) or 'nothing'}")
+    click.echo(f"conformance: {_conformance(release)}")
+    for advisory in release.advisories:
+        mended = f"{advisory.fixed_in} mends it" if advisory.fixed_in else "no version mends it yet"
+        click.echo(f"advisory {advisory.id}: {advisory.summary} ({mended})")
+    click.echo(f"versions: {', '.join(_version(item) for item in reversed(releases))}")
+    click.echo()
+    print_columns(("KIND", "ID", "SUMMARY"), [(part.kind, part.id, part.summary) for part in components])
+
+
+def _conformance(release: Release) -> str:
+    report = release.conformance
+    if report is None:
+        return "no report"
+    return f"{report['passed']} of {report['required']} checks passed" + ("" if report["green"] else ": not conforming")
+
+
+def _version(release: Release) -> str:
+    return release.version if release.yanked is None else f"{release.version} (yanked: {release.yanked})"
+
+
+def _details(
+    release: Release, releases: tuple[Release, ...], components: tuple[Component, ...], reason: str
+) -> dict[str, Any]:
+    return {
+        "name": release.name,
+        "version": release.version,
+        "state": "available",
+        "reason": reason,
+        "summary": release.summary,
+        "api": release.api,
+        "package": release.package,
+        "uses": release.manifest.get("uses", []),
+        "components": [{"kind": part.kind, "id": part.id, "summary": part.summary} for part in components],
+        "releases": [{key: value for key, value in item.as_json().items() if key != "manifest"} for item in releases],
+    }
