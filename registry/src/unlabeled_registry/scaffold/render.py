@@ -75,7 +75,9 @@ def _files(names: Names, kinds: Sequence[str], recipe_id: str) -> dict[str, str]
     """Path in the project -> template."""
     source = f"src/{names.package}"
     files = {name: f"{name}.jinja" for name in ("pyproject.toml", "README.md")} | {".gitignore": "gitignore.jinja"}
-    files |= {f"{source}/{name}": f"package/{name}.jinja" for name in ("__init__.py", "unlabeled.toml")}
+    files |= {
+        f"{source}/{name}": f"package/{name}.jinja" for name in ("__init__.py", "unlabeled.toml", "conformance.toml")
+    }
     for part in PARTS:
         if part.kind in kinds:
             template = "recipe.yaml" if part.kind == "recipe" else part.file
