@@ -1,6 +1,7 @@
 """Programs of others, each in a process group of its own that ends with it."""
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from unlabeled_registry.errors import RegistryError
+
+_EXCEPTION = re.compile(r"[\w.]*(?:Error|Exception): .")
 
 
 class StepError(RegistryError):
@@ -27,11 +30,11 @@ class Finished(NamedTuple):
 
     @property
     def cause(self) -> str:
-        """The line that says most likely what went wrong: the last that calls itself an error, else the last one."""
+        """The line that says most likely what went wrong: the last exception, else the last error, else the last line."""
         lines = [line.strip() for line in self.log.splitlines() if line.strip()]
-        named = [line for line in lines if "Error: " in line or line.lower().startswith("error: ")]
-        own = [line for line in named if "subprocess-exited-with-error" not in line and "Failed to build" not in line]
-        return (own or lines or ["it printed nothing"])[-1].removeprefix("error: ").removeprefix("ERROR: ")
+        exceptions = [line for line in lines if _EXCEPTION.match(line)]
+        errors = [line for line in lines if line.lower().startswith("error: ")]
+        return (exceptions or errors or lines or ["it printed nothing"])[-1].removeprefix("ERROR: ")
 
 
 def run(command: Sequence[str], *, folder: Path, variables: Mapping[str, str], log: Path, limit: float) -> Finished:

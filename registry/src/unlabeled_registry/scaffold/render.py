@@ -23,8 +23,8 @@ class Part(NamedTuple):
 PARTS = (
     Part("modality", "modality.py", "a kind of data: windows of numbers over time"),
     Part("encoder", "encoder.py", "a network with tokens: a few convolutions"),
-    Part("objective", "objective.py", "a method: views of a sample find each other"),
     Part("augmentation", "augmentation.py", "a random change: some values become zero"),
+    Part("objective", "objective.py", "a method: views of a sample find each other"),
     Part("evaluator", "evaluator.py", "a measure: the nearest class mean, beside its baselines"),
     Part("source", "source.py", "rows that are made: waves of three kinds"),
     Part("recipe", "recipes/{recipe_id}.yaml", "a run of it all"),
