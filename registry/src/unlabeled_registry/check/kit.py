@@ -9,8 +9,34 @@ from unlabeled_registry.errors import RegistryError
 from unlabeled_registry.index.wheels import Wheel
 
 SCHEMA = 1
+IMPORT_LIMIT = 120.0
+_IMPORT = """\
+import sys
+from importlib import import_module
+for module in sys.argv[1:]:
+    print(module, flush=True)
+    import_module(module)
+print("ended")
+"""
 _COUNTS = ("required", "ran", "passed")
 _TEXTS = ("component", "kind", "promise", "text", "result", "message")
+
+
+def import_modules(wheel: Wheel, environment: Environment) -> None:
+    """Import every module that the manifest names; `StepError` where one fails, ends the process or hangs.
+
+    The kit would find this too, but once for every promise.
+    """
+    named = {str(table["object"]).partition(":")[0] for table in wheel.manifest.get("provides", ())}
+    done = environment.run(["-c", _IMPORT, *sorted(named | {wheel.package})], "import", IMPORT_LIMIT)
+    lines = done.log.splitlines()
+    if done.code == 0 and lines[-1:] == ["ended"]:
+        return
+    module = next((line for line in reversed(lines) if line in named), wheel.package)
+    if done.code is None:
+        raise StepError(f"{wheel.name}: importing {module} does not end within {IMPORT_LIMIT:g} s", done.log)
+    cause = f"ends the process with {done.code}" if _is_silent(done) else f"fails: {done.cause}"
+    raise StepError(f"{wheel.name}: importing {module} {cause}", done.log)
 
 
 def run_kit(wheel: Wheel, environment: Environment, limit: float) -> dict[str, Any]:
@@ -33,6 +59,11 @@ def run_kit(wheel: Wheel, environment: Environment, limit: float) -> dict[str, A
     if problem:
         raise RegistryError(f"{wheel.name}: the report of its checks {problem}; a plugin must not touch it")
     return report
+
+
+def _is_silent(done: Finished) -> bool:
+    """Whether a program ended without saying why."""
+    return "Traceback" not in done.log
 
 
 def _cause(done: Finished) -> str:
