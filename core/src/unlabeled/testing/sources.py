@@ -105,6 +105,8 @@ def _labels(case: SourceCase) -> None:
             continue
         values = [source.row(index, [name])[name] for index in case.rows(source)]
         for value in values:
+            if value is None:  # a missing cell
+                continue
             promise(isinstance(value, int | np.integer), source, f"label {name} is {value!r}, no integer")
             kept = names is None or 0 <= value < len(names) or value == -1
             promise(kept, source, f"label {name} is {value}, which has no name")

@@ -14,6 +14,8 @@ import torch
 import torch.distributed
 
 _DESCRIPTORS = Path("/proc/self/fd")
+_OF_LIBRARIES = ("KMP_", "TORCHINDUCTOR_")
+"""Environment variables that scikit-learn and torch set when they are first imported."""
 _COLLECTIVES = (
     "all_gather",
     "all_gather_into_tensor",
@@ -60,7 +62,7 @@ def state() -> Mapping[str, object]:
         "changes the number of torch's threads": torch.get_num_threads(),
         "changes whether torch is deterministic": torch.are_deterministic_algorithms_enabled(),
         "changes the working folder": os.getcwd(),
-        "changes environment variables": dict(os.environ),
+        "changes environment variables": {k: v for k, v in os.environ.items() if not k.startswith(_OF_LIBRARIES)},
         "leaves a thread running": {thread.ident for thread in threading.enumerate()},
         "leaves a file or socket open": _open_files(),
     }

@@ -222,8 +222,9 @@ class Bench:
         resolved = self.resolved(component)
         augmentation = resolved.build()
         if isinstance(augmentation, Masking):
-            layouts = synthetic_layouts() if ANY in component.modalities else [self._layout(component)]
-            return [MaskingCase(augmentation, layout, torch.arange(len(layout.lengths)) * 7919) for layout in layouts]
+            return _masking_cases(
+                augmentation, synthetic_layouts() if ANY in component.modalities else [self._layout(component)]
+            )
         tried = self.tried(component, trained=False)
         return [TransformCase(augmentation, tried.view(), tried.view)]
 
@@ -291,6 +292,23 @@ def synthetic_layouts() -> list[Layout]:
     inner = (places > 0) & (places < (lengths - 1).unsqueeze(1))
     sequence = Layout((16,), lengths, inner, torch.where(inner, (places - 1) // 2, -1))
     return [sequence, *(Layout.dense(grid, 6, torch.device("cpu")) for grid in ((4, 6), (2, 4, 4)))]
+
+
+def _masking_cases(masking: Masking, layouts: Sequence[Layout]) -> list[TransformCase | MaskingCase]:
+    """A case for each layout that the masking does not refuse; the last refusal where it refuses all."""
+    cases: list[TransformCase | MaskingCase] = []
+    refusal = None
+    for layout in layouts:
+        case = MaskingCase(masking, layout, torch.arange(len(layout.lengths)) * 7919)
+        try:
+            case.result()
+        except ValueError as error:  # a masking of videos takes no sentence
+            refusal = error
+        else:
+            cases.append(case)
+    if not cases and refusal is not None:
+        raise refusal
+    return cases
 
 
 def _cells(data: Data, name: str, modality: Modality) -> list[Any]:

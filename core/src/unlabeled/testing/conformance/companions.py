@@ -9,11 +9,13 @@ from unlabeled_registry.errors import RegistryError
 from unlabeled_registry.manifest import Component
 from unlabeled_registry.negotiation import encoders_of, negotiate
 from unlabeled_registry.registry import Plugin, Registry
+from unlabeled_registry.schema import ANY
 
 WORLD: Mapping[str, Any] = {
     "source": "sample:world",
     "options": {"items": {"train": 64, "validation": 16, "test": 32}, "size": 32, "frames": 8, "steps": 32},
 }
+STANDARD = "unlabeled-standard"
 WORLD_COLUMNS = ("image", "text", "audio", "video", "series")
 TRAINING: Mapping[str, Any] = {"steps": 4, "batch_size": 14, "learning_rate": 1e-3, "device": "cpu"}
 
@@ -44,7 +46,7 @@ class Companions:
     def recipe(self, component: Component, *, trained: bool = True) -> dict[str, Any]:
         """The recipe in which a component is tried; not `trained`: without an objective, where it needs none."""
         written = self.settings(component).recipe
-        modalities = written.get("modalities") or self._modalities(component)
+        modalities = written.get("modalities") or self._named(component) or self._modalities(component)
         recipe: dict[str, Any] = {"modalities": modalities, "data": written.get("data") or self._data(modalities)}
         if trained or component.kind == "objective" or "objectives" in written:
             recipe["objectives"] = written.get("objectives") or [self._objective(component, modalities)]
@@ -57,14 +59,25 @@ class Companions:
             self._settings[plugin] = Settings() if manifest is None else read_settings(manifest)
         return self._settings[plugin]
 
-    def _own_first(self, kind: str) -> list[Component]:
-        return sorted(self.registry.components(kind), key=lambda part: part.plugin != self.plugin.name)
+    def _nearest_first(self, kind: str) -> list[Component]:
+        """The plugin's own components, then those its manifest uses, then those for all modalities, then others."""
+        uses = self.plugin.manifest.uses if self.plugin.manifest else ()
+
+        def distance(part: Component) -> tuple[bool, bool, bool]:
+            return part.plugin != self.plugin.name, part.id not in uses, part.plugin != STANDARD
+
+        return sorted(self.registry.components(kind), key=distance)
+
+    def _named(self, component: Component) -> dict[str, Any]:
+        """What the checked plugin names for all that is for any modality."""
+        own = component.plugin == self.plugin.name and component.kind != "modality"
+        return self._of(self.plugin.name).modalities if own and ANY in component.modalities else {}
 
     def _modalities(self, component: Component) -> dict[str, Any]:
         """Encoder's name -> entry, of as many modalities as the component needs."""
         count = 2 if component.kind == "objective" and PAIRED in component.requires else 1
         chosen: dict[str, Any] = {}
-        for modality in [component] if component.kind == "modality" else self._own_first("modality"):
+        for modality in [component] if component.kind == "modality" else self._nearest_first("modality"):
             encoder = self._encoder(component, modality)
             if encoder is not None and len(chosen) < count:
                 chosen[modality.name] = {**self.entry(modality), "encoder": self.entry(encoder)}
@@ -90,7 +103,7 @@ class Companions:
         if component.kind == "objective":
             return self.entry(component)
         encoders = [self.registry.find("encoder", entry["encoder"]["id"]) for entry in modalities.values()]
-        for objective in self._own_first("objective"):
+        for objective in self._nearest_first("objective"):
             runs = all(negotiate(objective, encoder).runs for encoder in encoders)
             if runs and (PAIRED not in objective.requires or len(encoders) > 1):
                 return self.entry(objective)

@@ -22,6 +22,7 @@ from unlabeled.testing.conformance.companions import Missing
 from unlabeled.testing.promises import finite
 from unlabeled.testing.traces import check_traces, without_communication
 from unlabeled.testing.views import make_draws
+from unlabeled_registry.capabilities import PAIRED
 from unlabeled_registry.errors import RegistryError, one_line
 from unlabeled_registry.manifest import Component
 
@@ -180,7 +181,7 @@ def _takes_something(bench: Bench, component: Component) -> None:
 
 
 def _declared_objective(bench: Bench, component: Component, type_: type[Objective]) -> None:
-    declared, own = set(component.requires), set(type_.requires)
+    declared, own = set(component.requires) - {PAIRED}, set(type_.requires) - {PAIRED}  # which no encoder provides
     _require(own == declared, component, f"the manifest requires {_names(declared)}, the class {_names(own)}")
 
 

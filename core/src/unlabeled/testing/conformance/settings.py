@@ -3,13 +3,16 @@
     [data]                               # as in a recipe; default: a small sample world
     source = "cells.parquet"             # a file beside this one, or sample:NAME
 
+    [modalities.row]                     # what components are tried on, as in a recipe; default: what fits, the nearest first
+    id = "rows/row"
+    width = 80
+
     [encoder.perceptron]                 # kind and id, or the full id of another plugin's component
     options = {width = 16}               # default: those of its Config
 
     [objective.align-uniform]
-    options = {}
-    recipe.modalities.row = {id = "rows/row", width = 80}    # sections of the recipe in which it is tried
-    recipe.training = {learning_rate = 1e-3}
+    learns = {steps = 100, learning_rate = 1e-2}         # how long it is trained to show that it learns
+    recipe.training = {weight_decay = 0.0}               # sections of the recipe in which it is tried
 
     [recipe.rows-simclr]
     options = {"training.batch_size" = 8}                    # overrides
@@ -59,6 +62,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     data: dict[str, Any] = Field(default_factory=dict, description="as in a recipe")
+    modalities: dict[str, Any] = Field(default_factory=dict, description="as in a recipe")
     modality: Group = Field(default_factory=dict)
     encoder: Group = Field(default_factory=dict)
     augmentation: Group = Field(default_factory=dict)

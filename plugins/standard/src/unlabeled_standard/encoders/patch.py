@@ -20,10 +20,10 @@ class PatchConfig(Config):
     """Options of the patch encoder."""
 
     patch: Size | tuple[Size, ...] = Field(default=4, description="size of a patch, along every axis or along each")
-    width: Annotated[int, Field(ge=2)] = 192
-    layers: Annotated[int, Field(ge=1)] = 6
-    heads: Annotated[int, Field(ge=1)] = 3
-    mlp_ratio: Annotated[float, Field(gt=0)] = 4.0
+    width: Annotated[int, Field(ge=2)] = Field(default=192, description="of the tokens (ViT-S: 384; ViT-B: 768)")
+    layers: Annotated[int, Field(ge=1)] = Field(default=6, description="of the transformer (ViT-B: 12)")
+    heads: Annotated[int, Field(ge=1)] = Field(default=3, description="of attention; they share the width (ViT-B: 12)")
+    mlp_ratio: Annotated[float, Field(gt=0)] = Field(default=4.0, description="width of the feed-forward parts over width")
     class_token: bool = Field(default=True, description="put a learned token before the patches (ViT)")
     pool: Literal["mean", "class"] = Field(
         default="mean", description="features: mean of the patches, or the class token"
