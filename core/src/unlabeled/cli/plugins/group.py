@@ -22,6 +22,8 @@ COMMANDS = {
     "lock": ("unlabeled.cli.plugins.lock:lock", "Write a requirements file with hashes of the installed plugins."),
     "sync": ("unlabeled.cli.plugins.sync:sync", "Make the plugins those of a lock file or a run."),
     "verify": ("unlabeled.cli.plugins.verify:verify", "Compare the installed files with what was installed."),
+    "new": ("unlabeled.cli.plugins.new:new", "Write a new plugin's project: a working example of each kind."),
+    "check": ("unlabeled.cli.plugins.check:check", "Build a plugin, install it afresh, and prove what it promises."),
 }
 
 

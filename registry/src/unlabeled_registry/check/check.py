@@ -1,0 +1,51 @@
+"""From a project's folder, or a wheel, to a report: the steps of `unlabeled plugins check`."""
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from unlabeled_registry.check.build import build_wheel
+from unlabeled_registry.check.environment import Environment
+from unlabeled_registry.check.kit import import_modules, run_kit
+from unlabeled_registry.errors import RegistryError
+from unlabeled_registry.index.wheels import read_wheel
+
+Tell = Callable[[str], None]
+
+
+def check(path: Path, *, from_scratch: bool, keep: bool, limit: float, tell: Tell) -> dict[str, Any]:
+    """The kit's report on the plugin in `path`, with `file` and `sha256` of the wheel that was checked.
+
+    `RegistryError` where it cannot be checked. `tell` hears of each step; nothing is left behind unless `keep`.
+    """
+    if not path.exists():
+        raise RegistryError(f"{path}: no such file or folder; give a plugin's project or its wheel")
+    folder = Path(tempfile.mkdtemp(prefix="unlabeled-check-")).resolve()
+    try:
+        return _check(path, folder, from_scratch=from_scratch, limit=limit, tell=tell)
+    finally:
+        if keep:
+            tell(f"kept {folder}")
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _check(path: Path, folder: Path, *, from_scratch: bool, limit: float, tell: Tell) -> dict[str, Any]:
+    started = time.monotonic()
+    environment = Environment(folder, from_scratch=from_scratch)
+    if path.is_dir():
+        built = build_wheel(path.resolve(), environment)
+    else:
+        (folder / "wheels").mkdir()
+        built = Path(shutil.copy(path, folder / "wheels"))
+    wheel = read_wheel(built)
+    tell(f"wheel {wheel.path.name}, {wheel.size:,} bytes, sha256 {wheel.sha256}")
+    environment.install(wheel)
+    tell(f"installed after {time.monotonic() - started:.1f} s; checking, for at most {limit:g} s")
+    import_modules(wheel, environment)
+    report = run_kit(wheel, environment, limit)
+    tell(f"done after {time.monotonic() - started:.1f} s")
+    return report | {"file": wheel.path.name, "sha256": wheel.sha256}

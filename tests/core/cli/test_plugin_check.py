@@ -1,0 +1,85 @@
+"""`plugins check` from the command line, and a new plugin from `plugins new` to green."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from unlabeled.cli.plugins.check import print_report
+from unlabeled_registry.testing import write_wheel
+
+HEADER = 'schema = 1\nname = "unlabeled-{name}"\napi = ">=1.0,<2"\nsummary = "Tiny"\n'
+
+
+def unlabeled(*arguments: str, folder: Path) -> "subprocess.CompletedProcess[str]":
+    line = [sys.executable, "-m", "unlabeled", "plugins", *arguments]
+    variables = {**os.environ, "TMPDIR": str(folder)}
+    return subprocess.run(line, cwd=folder, env=variables, capture_output=True, text=True, check=False)
+
+
+def outcome(result: str, message: str = "") -> dict[str, Any]:
+    texts = {"component": "tiny/net", "kind": "encoder", "promise": "rows", "text": "rows are alike"}
+    return {**texts, "result": result, "message": message, "seconds": 0.1}
+
+
+def test_the_report_names_each_promise_that_is_not_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    checks = [outcome("passed"), outcome("failed", "row 1 differs by 0.5"), outcome("not-run", "no data")]
+    checks.append(outcome("passed") | {"component": "", "kind": "plugin"})
+    counts = {"green": False, "required": 4, "ran": 3, "passed": 2, "sha256": "ab"}
+    print_report({"plugin": "unlabeled-tiny", "version": "1.0", "checks": checks, **counts})
+    assert capsys.readouterr().out.splitlines() == [
+        "KIND     COMPONENT       KEPT",
+        "encoder  tiny/net        1 of 3",
+        "plugin   unlabeled-tiny  1 of 1",
+        "failed: encoder tiny/net: rows (rows are alike): row 1 differs by 0.5",
+        "not-run: encoder tiny/net: rows (rows are alike): no data",
+        "red: unlabeled-tiny 1.0: 2 of 4 promises kept, 3 checked; sha256 ab",
+    ]
+
+
+def test_what_cannot_be_checked_exits_with_2_and_shows_the_log(tmp_path: Path) -> None:
+    wheel = write_wheel(
+        tmp_path / "wheels",
+        "unlabeled-tiny",
+        HEADER.format(name="tiny") + "hooks = true\n",
+        metadata="Requires-Dist: pluggy>=900\n",
+    )
+    done = unlabeled("check", str(wheel), "--json", "report.json", folder=tmp_path)
+    assert done.returncode == 2
+    *log, last = done.stderr.splitlines()
+    assert last.startswith(f"error: {wheel.name}: cannot be installed: ")
+    assert any(line.startswith("| ERROR: ") for line in log)
+    assert not (tmp_path / "report.json").exists()
+
+
+def test_a_plugin_that_breaks_promises_exits_with_1(tmp_path: Path) -> None:
+    wheel = write_wheel(
+        tmp_path / "wheels",
+        "unlabeled-tiny",
+        HEADER.format(name="tiny") + "hooks = true\n",
+        {"__init__.py": "import pickle\n"},
+    )
+    done = unlabeled("check", str(wheel), "--json", "report.json", folder=tmp_path)
+    assert done.returncode == 1, done.stderr
+    assert "failed: plugin unlabeled-tiny: pickle (its code neither reads nor writes pickles)" in done.stdout
+    assert "failed: plugin unlabeled-tiny: requirements (its distribution requires unlabeled)" in done.stdout
+    assert done.stdout.splitlines()[-1].startswith("red: unlabeled-tiny 1.0: ")
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert (report["green"], report["file"]) == (False, wheel.name)
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("unlabeled-check")] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "kinds", ["modality,encoder,augmentation,objective,evaluator,source,recipe", "modality,objective", "recipe"]
+)
+def test_a_new_plugin_is_green_with_no_edit(kinds: str, tmp_path: Path) -> None:
+    done = unlabeled("new", "sensors", "--kind", kinds, folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    done = unlabeled("check", "unlabeled-sensors", folder=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.splitlines()[-1].startswith("green: unlabeled-sensors 0.1.0: ")
