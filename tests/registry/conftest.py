@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import tomli  # noqa: F401  discovery imports it only where it reads a manifest, when `site` has hidden where it lies
 
 
 @pytest.fixture

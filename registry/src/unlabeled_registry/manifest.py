@@ -74,7 +74,7 @@ def owner_of(distribution: str) -> str:
 
 def read_toml(path: Path) -> dict[str, Any]:
     """The tables of a manifest's file; `ManifestError` where it cannot be read."""
-    import tomllib
+    import tomli  # the standard library's tomllib compiled, three times as fast: listing many new plugins waits for it
 
     try:
         with open(path, "rb") as file:
@@ -84,8 +84,8 @@ def read_toml(path: Path) -> dict[str, Any]:
     if len(content) > MAX_SIZE:
         raise ManifestError(f"larger than {MAX_SIZE // 1024} KiB; it holds names and summaries only")
     try:
-        return tomllib.loads(content.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        return tomli.loads(content.decode())
+    except (tomli.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ManifestError(f"no valid TOML: {printable(str(error))}") from None
 
 

@@ -111,7 +111,10 @@ def test_a_manifest_other_than_the_one_the_index_shows(world: World) -> None:
     file.write_text(
         file.read_text().replace('"summary": "A recipe, as it loads without torch"', '"summary": "Harmless"')
     )
-    assert "plugins.json was changed: its manifest is not that of unlabeled_tones-1.0-py3-none-any.whl" in world.refused("install", "tones", "--yes")
+    assert (
+        "plugins.json was changed: its manifest is not that of unlabeled_tones-1.0-py3-none-any.whl"
+        in world.refused("install", "tones", "--yes")
+    )
 
 
 def write_source(path: Path, code: str) -> None:

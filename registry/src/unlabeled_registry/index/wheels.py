@@ -182,17 +182,17 @@ def _check_places(archive: Archive, package: str, folder: str, name: str) -> Non
 
 def _manifest(archive: Archive, package: str, name: str, version: str) -> Mapping[str, Any]:
     """The manifest's tables, checked as those of an installed plugin are; every object lies in this wheel."""
-    import tomllib
+    import tomli
 
     path, file = archive.path, f"{package}/{FILE_NAME}"
     if file not in archive.files:
         raise RegistryError(f"{path.name}: {file} is missing; a plugin's manifest lies beside its code")
     try:
-        data = tomllib.loads(archive.read(file).decode())
+        data = tomli.loads(archive.read(file).decode())
         json.dumps(data, allow_nan=False)
         problems = _strays(data, package, archive.files)
         parse(data, distribution=name, version=version, package=package, path=path / file)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (tomli.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RegistryError(f"{path.name}: {FILE_NAME}: no valid TOML: {error}") from None
     except (TypeError, ValueError):
         raise RegistryError(f"{path.name}: {FILE_NAME}: holds a date or nan, which no manifest may") from None
