@@ -32,6 +32,8 @@ class ModalityCase:
     modality: Modality
     unfitted: Callable[[], Modality]
     cells: Sequence[Any]
+    dense: bool = True
+    """Whether its main input has one row a sample, as the manifest says."""
 
     def samples(self, role: str = "plain", seed: int = 0) -> list[Sample]:
         return [self.taken(row, role, seed) for row in range(len(self.cells))]
@@ -184,7 +186,9 @@ def _collate(case: ModalityCase) -> None:
             kept = not value.is_floating_point() or finite(value)
             promise(kept, modality, f"collate gives {name} that is not finite")
         rows = len(batch.inputs[modality.input_name])
-        promise(rows == len(samples), modality, f"collate gives {rows} rows of {len(samples)} samples")
+        promise(
+            rows == len(samples) or not case.dense, modality, f"collate gives {rows} rows of {len(samples)} samples"
+        )
     missing = [name for name in modality.extras if name not in batch.extra]
     promise(not missing, modality, f"extras names {', '.join(missing)}, which collate does not give")
 
