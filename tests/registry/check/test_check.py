@@ -250,9 +250,10 @@ def test_what_is_missing(wheel: Wheel) -> None:
         "absent",
         "pluggy[extra]",
         "absent; extra == 'x'",
+        "also; extra == 'conformance'",
     )
     path = wheel("", "".join(f"Requires-Dist: {line}\n" for line in lines))
-    assert missing(read_wheel(path)) == ["pluggy>=900", "absent", "pluggy[extra]"]
+    assert missing(read_wheel(path)) == ["pluggy>=900", "absent", "pluggy[extra]", "also"]
     with pytest.raises(RegistryError) as caught:
         missing(read_wheel(wheel("", "Requires-Dist: torch<2\n")))
     assert re.fullmatch(

@@ -23,7 +23,9 @@ class PatchConfig(Config):
     width: Annotated[int, Field(ge=2)] = Field(default=192, description="of the tokens (ViT-S: 384; ViT-B: 768)")
     layers: Annotated[int, Field(ge=1)] = Field(default=6, description="of the transformer (ViT-B: 12)")
     heads: Annotated[int, Field(ge=1)] = Field(default=3, description="of attention; they share the width (ViT-B: 12)")
-    mlp_ratio: Annotated[float, Field(gt=0)] = Field(default=4.0, description="width of the feed-forward parts over width")
+    mlp_ratio: Annotated[float, Field(gt=0)] = Field(
+        default=4.0, description="width of the feed-forward parts over width"
+    )
     class_token: bool = Field(default=True, description="put a learned token before the patches (ViT)")
     pool: Literal["mean", "class"] = Field(
         default="mean", description="features: mean of the patches, or the class token"

@@ -42,7 +42,9 @@ class SVMProbe(Evaluator):
 
     def _score(self, labelled: Labelled) -> tuple[Mapping[str, float], Mapping[str, Any]]:
         labelled = labelled.first(self.config.fit_samples)
-        model = SVC(C=np.inf, gamma="scale", random_state=0)  # it draws nothing, and would take its seed from numpy's state
+        model = SVC(
+            C=np.inf, gamma="scale", random_state=0
+        )  # it draws nothing, and would take its seed from numpy's state
         smallest = int(np.unique(labelled.train_labels, return_counts=True)[1].min())
         if len(labelled.train) >= 50 and smallest >= self.config.folds:
             grid = {"C": [*self.config.strengths, np.inf]}

@@ -20,7 +20,9 @@ class MaskedReconstructionConfig(Config):
     width: Annotated[int, Field(ge=2)] = Field(default=512, description="of the decoder (MAE: 512; table 1b)")
     layers: Annotated[int, Field(ge=1)] = Field(default=8, description="of the decoder (MAE: 8; table 1a)")
     heads: Annotated[int, Field(ge=1)] = Field(default=16, description="of the decoder (MAE: 16)")
-    mlp_ratio: Annotated[float, Field(gt=0)] = Field(default=4.0, description="width of the feed-forward parts over width")
+    mlp_ratio: Annotated[float, Field(gt=0)] = Field(
+        default=4.0, description="width of the feed-forward parts over width"
+    )
     normalise: bool = Field(
         default=True, description="targets have mean 0 and variance 1 in each patch (MAE, table 1d)"
     )
