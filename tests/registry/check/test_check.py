@@ -184,16 +184,16 @@ class TestWhatCannotBeChecked:
     def test_its_import_fails(self, run: Check, wheel: Wheel) -> None:
         problem = refusal(run, wheel("import not_there_at_all"))
         cause = "ModuleNotFoundError: No module named 'not_there_at_all'"
-        assert problem == f"unlabeled-tiny: importing unlabeled_tiny fails: {cause}"
+        assert problem == f"unlabeled-tiny: loading unlabeled_tiny fails: {cause} (unlabeled_tiny/__init__.py, line 1)"
 
     def test_its_import_ends_the_process(self, run: Check, wheel: Wheel) -> None:
         problem = refusal(run, wheel("import os; os._exit(0)"))
-        assert problem == "unlabeled-tiny: importing unlabeled_tiny ends the process with 0"
+        assert problem == "unlabeled-tiny: loading unlabeled_tiny ends the process with 0"
 
     def test_its_import_hangs(self, run: Check, wheel: Wheel, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("unlabeled_registry.check.kit.IMPORT_LIMIT", 1)
+        monkeypatch.setattr("unlabeled_registry.check.kit.LOAD_LIMIT", 1)
         problem = refusal(run, wheel("while True: pass"))
-        assert problem == "unlabeled-tiny: importing unlabeled_tiny does not end within 1 s"
+        assert problem == "unlabeled-tiny: loading unlabeled_tiny does not end within 1 s"
 
     def test_the_kit_refuses(self, run: Check, wheel: Wheel) -> None:
         problem = refusal(run, wheel("DOES = 'refuses'"))
@@ -250,9 +250,10 @@ def test_what_is_missing(wheel: Wheel) -> None:
         "absent",
         "pluggy[extra]",
         "absent; extra == 'x'",
+        "also; extra == 'conformance'",
     )
     path = wheel("", "".join(f"Requires-Dist: {line}\n" for line in lines))
-    assert missing(read_wheel(path)) == ["pluggy>=900", "absent", "pluggy[extra]"]
+    assert missing(read_wheel(path)) == ["pluggy>=900", "absent", "pluggy[extra]", "also"]
     with pytest.raises(RegistryError) as caught:
         missing(read_wheel(wheel("", "Requires-Dist: torch<2\n")))
     assert re.fullmatch(

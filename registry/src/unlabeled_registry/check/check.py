@@ -9,7 +9,7 @@ from typing import Any
 
 from unlabeled_registry.check.build import build_wheel
 from unlabeled_registry.check.environment import Environment
-from unlabeled_registry.check.kit import import_modules, run_kit
+from unlabeled_registry.check.kit import load_objects, run_kit
 from unlabeled_registry.errors import RegistryError
 from unlabeled_registry.index.wheels import read_wheel
 
@@ -45,7 +45,7 @@ def _check(path: Path, folder: Path, *, from_scratch: bool, limit: float, tell: 
     tell(f"wheel {wheel.path.name}, {wheel.size:,} bytes, sha256 {wheel.sha256}")
     environment.install(wheel)
     tell(f"installed after {time.monotonic() - started:.1f} s; checking, for at most {limit:g} s")
-    import_modules(wheel, environment)
+    load_objects(wheel, environment)
     report = run_kit(wheel, environment, limit)
     tell(f"done after {time.monotonic() - started:.1f} s")
     return report | {"file": wheel.path.name, "sha256": wheel.sha256}

@@ -16,12 +16,18 @@ from unlabeled_registry.index.wheels import Wheel
 KEPT = ("torch", "torchaudio", "transformers", "accelerate", "unlabeled", "unlabeled-registry")
 """What the checked plugin shares with the running environment, and may not ask for in another version."""
 
+EXTRA = "conformance"
+"""The extra in which a plugin names what it is tried with, beside what it needs."""
+
 INSTALL_LIMIT = 3600.0
 _LEFT_OUT = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "UNLABELED_PLUGINS", CONFIG_VARIABLE)
+# By Python's own finders: what an import would take, which a listing of the path need not show.
 _WHERE = """\
 import json, sys
-from unlabeled_registry.discovery import distributions, package_folder
-print(json.dumps([[d.folder for d in distributions() if d.name == sys.argv[1]], str(package_folder(sys.argv[2]))]))
+from importlib.util import find_spec
+from unlabeled_registry.discovery import distributions
+folders = [d.folder for d in distributions() if d.name == sys.argv[1]]
+print(json.dumps([folders, list(find_spec(sys.argv[2]).submodule_search_locations)[0]]))
 """
 
 
@@ -64,7 +70,7 @@ class Environment:
     def install(self, wheel: Wheel) -> None:
         """Install the wheel and what it needs and is not there yet; `StepError` where pip cannot."""
         pip = ["-m", "pip", "install", "--only-binary", ":all:", "--disable-pip-version-check"]
-        wanted = [str(wheel.path)]
+        wanted = [f"{wheel.path}[{EXTRA}]"]
         if not self.from_scratch:
             self._pip([*pip, "--no-deps", "--ignore-installed", str(wheel.path)], wheel)
             wanted = missing(wheel)
@@ -97,18 +103,19 @@ class Environment:
 
 
 def missing(wheel: Wheel) -> list[str]:
-    """The wheel's requirements that the running environment does not meet; `RegistryError` where one contradicts it."""
+    """What the wheel requires, to be checked too, and is not installed here; `RegistryError` where it contradicts that."""
     from packaging.requirements import Requirement
 
     unmet = []
     for line in wheel.requires_dist:
         requirement = Requirement(line)
-        if requirement.marker and not requirement.marker.evaluate({"extra": ""}):
+        if requirement.marker and not requirement.marker.evaluate({"extra": EXTRA}):
             continue
+        requirement.marker = None  # which pip would read without the extra
         try:
             installed = version(requirement.name)
         except PackageNotFoundError:
-            unmet.append(line)
+            unmet.append(str(requirement))
             continue
         fits = requirement.specifier.contains(installed, prereleases=True)
         if not fits and requirement.name.lower() in KEPT:
@@ -117,7 +124,7 @@ def missing(wheel: Wheel) -> list[str]:
                 "or check with --from-scratch"
             )
         if not fits or requirement.extras:
-            unmet.append(line)
+            unmet.append(str(requirement))
     return unmet
 
 

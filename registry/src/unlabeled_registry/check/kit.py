@@ -1,6 +1,7 @@
 """The conformance kit of `unlabeled`, run where the plugin is installed, and the report that it writes."""
 
 import json
+import re
 from typing import Any
 
 from unlabeled_registry.check.environment import Environment
@@ -9,34 +10,43 @@ from unlabeled_registry.errors import RegistryError
 from unlabeled_registry.index.wheels import Wheel
 
 SCHEMA = 1
-IMPORT_LIMIT = 120.0
-_IMPORT = """\
+LOAD_LIMIT = 120.0
+_LOAD = """\
 import sys
 from importlib import import_module
-for module in sys.argv[1:]:
-    print(module, flush=True)
-    import_module(module)
+from operator import attrgetter
+for place in sys.argv[1:]:
+    print(place, flush=True)
+    module, _, name = place.partition(":")
+    attrgetter(name or "__name__")(import_module(module))
 print("ended")
 """
 _COUNTS = ("required", "ran", "passed")
 _TEXTS = ("component", "kind", "promise", "text", "result", "message")
 
 
-def import_modules(wheel: Wheel, environment: Environment) -> None:
-    """Import every module that the manifest names; `StepError` where one fails, ends the process or hangs.
+def load_objects(wheel: Wheel, environment: Environment) -> None:
+    """Load every object that the manifest names; `StepError` where an import fails, ends the process or hangs.
 
     The kit would find this too, but once for every promise.
     """
-    named = {str(table["object"]).partition(":")[0] for table in wheel.manifest.get("provides", ())}
-    done = environment.run(["-c", _IMPORT, *sorted(named | {wheel.package})], "import", IMPORT_LIMIT)
+    objects = [str(table["object"]) for table in wheel.manifest.get("provides", ()) if table["kind"] != "recipe"]
+    done = environment.run(["-c", _LOAD, wheel.package, *objects], "load", LOAD_LIMIT)
     lines = done.log.splitlines()
     if done.code == 0 and lines[-1:] == ["ended"]:
         return
-    module = next((line for line in reversed(lines) if line in named), wheel.package)
+    place = next((line for line in reversed(lines) if line in objects), wheel.package)
     if done.code is None:
-        raise StepError(f"{wheel.name}: importing {module} does not end within {IMPORT_LIMIT:g} s", done.log)
-    cause = f"ends the process with {done.code}" if _is_silent(done) else f"fails: {done.cause}"
-    raise StepError(f"{wheel.name}: importing {module} {cause}", done.log)
+        raise StepError(f"{wheel.name}: loading {place} does not end within {LOAD_LIMIT:g} s", done.log)
+    if "Traceback" in done.log or "SyntaxError" in done.log:
+        raise StepError(f"{wheel.name}: loading {place} fails: {done.cause}{_line(done, wheel)}", done.log)
+    raise StepError(f"{wheel.name}: loading {place} ends the process with {done.code}", done.log)
+
+
+def _line(done: Finished, wheel: Wheel) -> str:
+    """The last line of the plugin's own code in a traceback, in brackets, or nothing."""
+    lines = re.findall(rf'File ".*/({wheel.package}/[^"]+)", line (\d+)', done.log)
+    return f" ({lines[-1][0]}, line {lines[-1][1]})" if lines else ""
 
 
 def run_kit(wheel: Wheel, environment: Environment, limit: float) -> dict[str, Any]:
@@ -59,11 +69,6 @@ def run_kit(wheel: Wheel, environment: Environment, limit: float) -> dict[str, A
     if problem:
         raise RegistryError(f"{wheel.name}: the report of its checks {problem}; a plugin must not touch it")
     return report
-
-
-def _is_silent(done: Finished) -> bool:
-    """Whether a program ended without saying why."""
-    return "Traceback" not in done.log
 
 
 def _cause(done: Finished) -> str:

@@ -104,6 +104,7 @@ def _context(names: Names, kinds: Sequence[str], core_version: str) -> dict[str,
         chosen["encoder_id"], ", width: 64"
     )
     uses = _uses(has, chosen, owner)
+    tried_on_series = not has["modality"] and (has["objective"] or has["evaluator"])
     release = ">=" + ".".join(core_version.split(".")[:2])
     return {
         **has,
@@ -113,6 +114,8 @@ def _context(names: Names, kinds: Sequence[str], core_version: str) -> dict[str,
         "api": f">={API_VERSION},<{int(API_VERSION.split('.')[0]) + 1}",
         "release": release,
         "dependencies": [f"unlabeled{release}", *(f"unlabeled-{other}{release}" for other in _others(has, uses))],
+        "tried_on_series": tried_on_series,
+        "companions": [f"unlabeled-{other}{release}" for other in ["standard"] + ["timeseries"] * tried_on_series],
         "uses": uses,
         "name": "reading" if has["modality"] else "series",
         "input_name": "values" if has["modality"] else "past_values",
