@@ -30,6 +30,7 @@ from unlabeled import (
     ViewSpec,
 )
 from unlabeled.testing import check_encoder, check_export, check_masking, check_objective, check_transform, make_view
+from unlabeled.testing.augmentations import PROMISES, TransformCase
 
 
 class Values(Modality):
@@ -158,6 +159,31 @@ class Widened(Jitter):
 def test_broken_transforms_are_named(broken: type[Transform], promise: str, view: View) -> None:
     with pytest.raises(AssertionError, match=f"{broken.__name__}: .*{promise}"):
         check_transform(broken(Config()), view)
+
+
+class DropNodes(Transform):
+    """Of batches that are not dense: the nodes of all graphs one after the other, and the graph of each."""
+
+    def __call__(self, view: View, draws: Draws) -> View:
+        graph = view.inputs["graph"]
+        place = torch.arange(len(graph)) - torch.searchsorted(graph, graph)
+        kept = draws("node").uniform(8)[graph, place] < 0.7
+        return view.with_inputs(**{name: value[kept] for name, value in view.inputs.items()})
+
+
+def test_batches_of_graphs_need_not_be_dense() -> None:
+    sizes, ids = [3, 1, 4], torch.tensor([5, 6, 7])
+    nodes = torch.randn(8, 2, generator=torch.Generator().manual_seed(0)).split(sizes)
+
+    def rows(part: slice) -> View:
+        chosen = nodes[part]
+        graph = torch.repeat_interleave(torch.arange(len(chosen)), torch.tensor([len(each) for each in chosen]))
+        present = torch.ones(len(chosen), dtype=torch.bool)
+        return make_view({"nodes": torch.cat(chosen), "graph": graph}, ids=ids[part], present=present)
+
+    case = TransformCase(DropNodes(Config()), rows(slice(None)), rows)
+    for check in PROMISES.values():
+        check(case)
 
 
 class Everything(Masking):

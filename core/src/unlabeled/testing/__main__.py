@@ -22,10 +22,6 @@ def main(arguments: list[str] | None = None) -> int:
         "--only", metavar="PROMISE", help="run one promise, such as rows or vision/vit:rows; never green"
     )
     options = parser.parse_args(arguments)
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    warnings.simplefilter("ignore")
-    logging.disable(logging.WARNING)
     from unlabeled.testing.conformance.run import check_plugin
 
     try:
@@ -46,4 +42,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
     sys.exit(main())

@@ -1,6 +1,7 @@
 """Promises of modalities: each is one small function in `PROMISES`, by its id."""
 
 import copy
+import math
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -19,7 +20,7 @@ from unlabeled.interfaces.modality import Modality, Sample
 from unlabeled.testing.child import in_child
 from unlabeled.testing.promises import close, equal_but_padding, finite, promise, same
 
-_SECONDS = 10.0
+SECONDS = 10.0
 """Within which a cell must be decoded or refused."""
 _ROLES = ("plain", "weak", "strong", "global", "local")
 
@@ -31,6 +32,8 @@ class ModalityCase:
     modality: Modality
     unfitted: Callable[[], Modality]
     cells: Sequence[Any]
+    dense: bool = True
+    """Whether its main input has one row a sample, as the manifest says."""
 
     def samples(self, role: str = "plain", seed: int = 0) -> list[Sample]:
         return [self.taken(row, role, seed) for row in range(len(self.cells))]
@@ -82,12 +85,12 @@ def _in_place(case: ModalityCase) -> None:
 
 def _garbage(case: ModalityCase) -> None:
     """In a process of its own, as a decoder may hang or take its process with it."""
-    with closing(in_child(lambda: _decode_garbage(case), _SECONDS)) as answers:
-        for name, _ in _GARBAGE:
+    with closing(in_child(lambda: _decode_garbage(case), SECONDS)) as answers:
+        for name, _ in _garbage_for(case):
             try:
                 problem = next(answers)
             except TimeoutError:
-                problem = f"takes longer than {_SECONDS:g} s"
+                problem = f"takes longer than {SECONDS:g} s"
             except ChildProcessError:
                 problem = "ends its process"
             promise(not problem, case.modality, f"decode of {name} {problem}")
@@ -110,10 +113,30 @@ _GARBAGE: Sequence[tuple[str, Any]] = (
 )
 
 
+def _garbage_for(case: ModalityCase) -> list[tuple[str, Any]]:
+    """Cells that hold nothing, something else, or what a real cell holds with its numbers spoilt."""
+    spoilt = [
+        ("a cell whose numbers are no numbers", _spoilt(case.cells[0], math.nan)),
+        ("a cell whose numbers are infinite", _spoilt(case.cells[0], math.inf)),
+    ]
+    return [*_GARBAGE, *spoilt]
+
+
+def _spoilt(cell: Any, number: float) -> Any:
+    """A cell with `number` for every number of floating point."""
+    if isinstance(cell, np.ndarray):
+        return np.full_like(cell, number) if cell.dtype.kind == "f" else cell
+    if isinstance(cell, dict):
+        return {name: _spoilt(value, number) for name, value in cell.items()}
+    if isinstance(cell, list | tuple):
+        return [_spoilt(value, number) for value in cell]
+    return number if isinstance(cell, float) else cell
+
+
 def _decode_garbage(case: ModalityCase) -> Iterator[str]:
     """Of each cell, what is wrong with the answer; nothing where it is refused with a reason, or read as a sound sample."""
     torch.set_num_threads(1)
-    for _, cell in _GARBAGE:
+    for _, cell in _garbage_for(case):
         try:
             sample = case.modality.decode(cell)
         except Exception as error:
@@ -163,7 +186,9 @@ def _collate(case: ModalityCase) -> None:
             kept = not value.is_floating_point() or finite(value)
             promise(kept, modality, f"collate gives {name} that is not finite")
         rows = len(batch.inputs[modality.input_name])
-        promise(rows == len(samples), modality, f"collate gives {rows} rows of {len(samples)} samples")
+        promise(
+            rows == len(samples) or not case.dense, modality, f"collate gives {rows} rows of {len(samples)} samples"
+        )
     missing = [name for name in modality.extras if name not in batch.extra]
     promise(not missing, modality, f"extras names {', '.join(missing)}, which collate does not give")
 

@@ -183,10 +183,10 @@ def _counts(case: ObjectiveCase) -> None:
         kept = torch.as_tensor(value).ndim == 0 and float(value) >= 0
         promise(kept, case.objective, f"the count of {name} is no number of items")
     if not case.objective.coupled:
-        _counts_what_it_scores(case, counts)
+        _counts_what_it_scores(case, {term: counts.get(term, case.views[0].present.numel()) for term in sums})
 
 
-def _counts_what_it_scores(case: ObjectiveCase, whole: Mapping[str, Tensor]) -> None:
+def _counts_what_it_scores(case: ObjectiveCase, whole: Mapping[str, Tensor | int]) -> None:
     """Row by row, where a row's loss is its own: what adds nothing counts nothing, and the counts add up."""
     totals = dict.fromkeys(whole, 0.0)
     for row in range(case.views[0].rows):
@@ -194,12 +194,11 @@ def _counts_what_it_scores(case: ObjectiveCase, whole: Mapping[str, Tensor]) -> 
         counts = case.objective.counts(alone.views, alone.context())
         step = alone.step()
         for term in whole:
-            totals[term] += float(counts[term])
-            scored = float(step.sums[term].abs()) > 0
-            text = (
-                f"counts {float(counts[term]):g} of {term} where loss scores {'some' if scored else 'none'} (row {row})"
-            )
-            promise(scored == (float(counts[term]) > 0), case.objective, text)
+            count = float(counts.get(term, 1))
+            totals[term] += count
+            scored = float(step.sums[term].detach().abs()) > 0
+            text = f"counts {count:g} of {term} where loss scores {'some' if scored else 'none'} (row {row})"
+            promise(scored == (count > 0), case.objective, text)
     for term, value in whole.items():
         text = f"counts {float(value):g} of {term} in a batch whose rows count {totals[term]:g}"
         promise(abs(totals[term] - float(value)) < 1e-6, case.objective, text)

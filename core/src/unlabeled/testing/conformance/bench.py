@@ -166,7 +166,7 @@ class Bench:
     def modality_case(self, component: Component) -> ModalityCase:
         """Of a modality."""
         tried = self.tried(component, trained=False)
-        return ModalityCase(copy.deepcopy(tried.modality), tried.unfitted, tried.cells[tried.name])
+        return ModalityCase(copy.deepcopy(tried.modality), tried.unfitted, tried.cells[tried.name], component.dense)
 
     def encoder_case(self, component: Component) -> EncoderCase:
         """Of an encoder."""

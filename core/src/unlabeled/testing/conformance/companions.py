@@ -30,6 +30,7 @@ class Companions:
     def __init__(self, registry: Registry, plugin: Plugin) -> None:
         self.registry, self.plugin = registry, plugin
         self._settings: dict[str, Settings] = {}
+        self._of(plugin.name)  # a mistake in it is told before anything is tried
 
     def settings(self, component: Component) -> ComponentSettings:
         """How a component is tried: as the checked plugin says, else as its own says, else by default."""

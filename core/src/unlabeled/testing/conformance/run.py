@@ -53,7 +53,7 @@ def check_plugin(
     results: dict[Required, Result] = {}
     with Bench(registry, plugin) as bench:
         for item in wanted:
-            if only in (None, item.promise, f"{item.component}:{item.promise}"):
+            if only in (None, item.promise, f"{item.component or 'plugin'}:{item.promise}"):
                 results[item] = prove(item, bench, checks)
                 seen(results[item])
     return Report(plugin.name, plugin.version, wanted, results)
