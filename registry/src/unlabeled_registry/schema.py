@@ -54,7 +54,7 @@ def hint(word: str, known: Iterable[str]) -> str:
 
 
 def _text(value: Any) -> str:
-    if not isinstance(value, str) or not value.strip() or "\n" in value:
+    if not isinstance(value, str) or not value.strip() or not value.isprintable():  # a terminal would obey the rest
         raise ValueError("must be one line of text")
     return value
 

@@ -79,7 +79,7 @@ class TestChangedPluginsJson:
             ("file", "unlabeled_radar-2.0-py3-none-any.whl"), ("file", "unlabeled_radar-1.0.tar.gz"),
             ("url", f"https://elsewhere.example/{RADAR}"), ("url", f"//elsewhere.example/{RADAR}"),
             ("url", f"/etc/{RADAR}"), ("url", "files/other.whl"), ("url", f"file:///{RADAR}"), ("url", f"files/{RADAR}?x"),
-            ("requires_dist", "torch"), ("manifest", []), ("package", ""), ("yanked", True), ("advisories", [{"id": "x"}]),
+            ("requires_dist", "torch"), ("manifest", []), ("package", ""), ("yanked", True), ("yanked", "\x1b[2J"), ("conformance", {"green": True}), ("advisories", [{"id": "x"}]),
             ("advisories", {}), ("attestations", "yes"), ("conformance", "green"), ("requires_python", 3),
         ],
     )  # fmt: skip

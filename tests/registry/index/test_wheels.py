@@ -101,6 +101,7 @@ def test_a_recipe_outside_the_package(tmp_path: Path, object: str) -> None:
         (("schema = 1", "schema = 2"), "schema: 2 is not 1; upgrade unlabeled-registry to read it"),
         (("unlabeled-radar", "unlabeled-sonar"), "name: 'unlabeled-sonar' is not the distribution's name"),
         (("schema", "schema ["), "no valid TOML"),
+        (("A demonstration", "\\u001b[2J"), "summary: must be one line of text"),
         (('api = ">=1.0,<2"', "api = 2020-01-01"), "holds a date or nan, which no manifest may"),
     ],
 )
@@ -165,7 +166,7 @@ def test_entry_points_that_are_wrong(tmp_path: Path, entry_points: str, problem:
             "Requires-Dist: torch @ https://x.example/t.whl\n",
             "METADATA requires 'torch @ https://x.example/t.whl', an address",
         ),
-        ("Name: torch\n", "METADATA names None 1.0, not this file"),
+        ("Name: torch\n", "METADATA names None '1.0', not this file"),
     ],
 )
 def test_metadata_that_is_wrong(tmp_path: Path, metadata: str, problem: str) -> None:

@@ -63,9 +63,9 @@ class Archive:
         folder = PurePosixPath(record).parent
         unnamed = {record, *(str(folder / signature) for signature in _SIGNATURES)}
         if extra := set(self.files) - set(expected) - unnamed:
-            raise self._refusal(f"its RECORD does not name {listed(sorted(extra)[:3])}")
+            raise self._refusal(f"its RECORD does not name {listed(map(repr, sorted(extra)[:3]))}")
         if absent := set(expected) - set(self.files):
-            raise self._refusal(f"its RECORD names {listed(sorted(absent)[:3])}, which it does not hold")
+            raise self._refusal(f"its RECORD names {listed(map(repr, sorted(absent)[:3]))}, which it does not hold")
         for name, digest in expected.items():
             if name != record and digest != self._digest(name, digest.partition("=")[0]):
                 raise self._refusal(f"{name} is not the file that its RECORD names")

@@ -48,12 +48,12 @@ class Release:
     @property
     def summary(self) -> str:
         """The manifest's summary; one for other interfaces may have none."""
-        return str(self.manifest.get("summary", ""))
+        return _printable(self.manifest.get("summary", ""))
 
     @property
     def api(self) -> str:
         """The range of interfaces that the manifest asks for."""
-        return str(self.manifest.get("api", ""))
+        return _printable(self.manifest.get("api", ""))
 
     def parsed(self) -> Manifest:
         """The manifest, checked as an installed plugin's is; `ManifestError` where it cannot be used."""
@@ -167,23 +167,30 @@ def _leads_to(url: str, file: str) -> bool:
 
 
 def _text(value: Any) -> bool:
-    return isinstance(value, str) and value != ""
+    return isinstance(value, str) and value.isprintable() and value != ""  # a terminal obeys what is not printable
 
 
 def _maybe_text(value: Any) -> bool:
-    return value is None or isinstance(value, str)
+    return value is None or (isinstance(value, str) and value.isprintable())
 
 
 def _texts(value: Any) -> bool:
-    return isinstance(value, list) and all(isinstance(item, str) for item in value)
+    return isinstance(value, list) and all(map(_text, value))
+
+
+def _printable(value: Any) -> str:
+    return "".join(character if character.isprintable() else " " for character in str(value))
 
 
 def _table(value: Any) -> bool:
     return isinstance(value, dict)
 
 
-def _maybe_table(value: Any) -> bool:
-    return value is None or isinstance(value, dict)
+def _maybe_report(value: Any) -> bool:
+    counts = ("required", "ran", "passed")
+    return value is None or (
+        isinstance(value, dict) and _truth(value.get("green")) and all(_count(value.get(key)) for key in counts)
+    )
 
 
 def _count(value: Any) -> bool:
@@ -223,7 +230,7 @@ _FIELDS: Mapping[str, Callable[[Any], bool]] = {
     "requires_dist": _texts,
     "manifest": _table,
     "package": _text,
-    "conformance": _maybe_table,
+    "conformance": _maybe_report,
     "yanked": _maybe_text,
     "advisories": _advisories,
     "attestations": _truth,

@@ -95,7 +95,7 @@ def _is_yank(name: Any, value: Any) -> bool:
     return (
         name == canonicalize_name(name)
         and isinstance(value, dict)
-        and all(isinstance(reason, str) and reason.strip() for reason in value.values())
+        and all(isinstance(reason, str) and reason.strip() and reason.isprintable() for reason in value.values())
     )
 
 
@@ -106,7 +106,7 @@ def _are_advisories(name: Any, value: Any) -> bool:
 def _is_advisory(item: Any) -> bool:
     if not isinstance(item, dict) or set(item) != {"id", "summary", "affects", "fixed_in"}:
         return False
-    texts = all(isinstance(item[key], str) and item[key] for key in ("id", "summary"))
+    texts = all(isinstance(item[key], str) and item[key] and item[key].isprintable() for key in ("id", "summary"))
     try:
         SpecifierSet(item["affects"])
     except (InvalidSpecifier, AttributeError, TypeError):

@@ -122,7 +122,9 @@ def _fields(path: Path, metadata: bytes, name: str, version: Version) -> RawMeta
     except Exception as error:  # the parser promises nothing about damaged text
         raise RegistryError(f"{path.name}: METADATA cannot be read ({one_line(error)}); build it again") from None
     if canonicalize_name(fields.get("name", "")) != name or _version(fields.get("version", "")) != version:
-        raise RegistryError(f"{path.name}: METADATA names {fields.get('name')} {fields.get('version')}, not this file")
+        raise RegistryError(
+            f"{path.name}: METADATA names {fields.get('name')!r} {fields.get('version')!r}, not this file"
+        )
     try:
         SpecifierSet(fields.get("requires_python", ""))
         addresses = [text for text in fields.get("requires_dist", ()) if Requirement(text).url]
