@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from unlabeled.cli.main import main
 from unlabeled.cli.plugins.check import print_report
 from unlabeled_registry.testing import write_wheel
 
@@ -56,6 +57,20 @@ def test_what_cannot_be_checked_exits_with_2_and_shows_the_log(tmp_path: Path) -
     assert not (tmp_path / "report.json").exists()
 
 
+def test_red_exits_with_1_and_writes_the_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    counts = {"green": False, "required": 1, "ran": 1, "passed": 0, "sha256": "ab", "file": "tiny.whl"}
+    report = {"plugin": "unlabeled-tiny", "version": "1.0", "checks": [outcome("failed", "no")], **counts}
+    monkeypatch.setattr("unlabeled.cli.plugins.check.check_plugin", lambda path, **options: report)
+    with pytest.raises(SystemExit) as caught:
+        main(["plugins", "check", "x.whl", "--json", str(tmp_path / "report.json")])
+    assert caught.value.code == 1
+    assert json.loads((tmp_path / "report.json").read_text()) == report
+    assert capsys.readouterr().out.splitlines()[-1].startswith("red: unlabeled-tiny 1.0: 0 of 1")
+
+
+@pytest.mark.slow
 def test_a_plugin_that_breaks_promises_exits_with_1(tmp_path: Path) -> None:
     wheel = write_wheel(
         tmp_path / "wheels",

@@ -4,6 +4,8 @@ import hashlib
 import json
 import os
 import re
+import select
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,9 @@ from typing import Any
 import pytest
 
 from unlabeled_registry.check.environment import missing
+from unlabeled_registry.check.kit import problem_of
 from unlabeled_registry.check.process import Finished, StepError
+from unlabeled_registry.check.process import run as run_process
 from unlabeled_registry.errors import RegistryError
 from unlabeled_registry.index.wheels import read_wheel
 from unlabeled_registry.testing import write_distribution, write_wheel
@@ -68,8 +72,11 @@ class TestWhatIsChecked:
         assert report["file"] == path.name
         assert list(scratch.iterdir()) == []
 
-    def test_the_wheels_copy_wins_over_others_on_the_path(self, run: Check, wheel: Wheel, running: Path) -> None:
-        write_distribution(running, "unlabeled-tiny", "", {"__init__.py": "SAYS = 'another'"}, version="2.0")
+    @pytest.mark.parametrize("version", ["1.0", "2.0"])
+    def test_the_wheels_copy_wins_over_others_on_the_path(
+        self, version: str, run: Check, wheel: Wheel, running: Path
+    ) -> None:
+        write_distribution(running, "unlabeled-tiny", "", {"__init__.py": "SAYS = 'another'"}, version=version)
         report = run(wheel("SAYS = 'the wheel'"))
         found = seen(report)
         assert found["says"] == "the wheel"
@@ -151,24 +158,33 @@ class TestVerdicts:
         report = run(wheel("DOES = 'leaves-out'"))
         assert (report["green"], report["required"], report["ran"], report["passed"]) == (False, 2, 1, 1)
 
+    def test_a_report_of_another_plugin_is_refused(self, run: Check, wheel: Wheel) -> None:
+        problem = refusal(run, wheel("LIES = {'plugin': 'unlabeled-vision'}"))
+        lie = "is of unlabeled-vision 1.0, not of unlabeled-tiny 1.0"
+        assert problem == f"unlabeled-tiny: the report of its checks {lie}; a plugin must not touch it"
+
     @pytest.mark.parametrize(
         ("lies", "message"),
         [
+            ({}, ""),
             ({"green": False}, "contradicts itself"),
             ({"passed": 3, "ran": 3, "required": 3}, "contradicts itself"),
+            ({"ran": 0}, "contradicts itself"),
             ({"required": 0, "ran": 0, "passed": 0, "checks": []}, "contradicts itself"),
-            ({"plugin": "unlabeled-vision"}, "is of unlabeled-vision 1.0, not of unlabeled-tiny 1.0"),
             ({"version": "2.0"}, "is of unlabeled-tiny 2.0, not of unlabeled-tiny 1.0"),
             ({"schema": 2}, "has schema 2, not 1"),
-            ({"checks": 3}, "is not what the kit writes"),
-            ({"checks": [{"component": 1}]}, "is not what the kit writes"),
         ],
     )
-    def test_a_report_that_does_not_add_up_is_refused(
-        self, lies: dict[str, Any], message: str, run: Check, wheel: Wheel
-    ) -> None:
-        problem = refusal(run, wheel(f"LIES = {lies!r}"))
-        assert problem == f"unlabeled-tiny: the report of its checks {message}; a plugin must not touch it"
+    def test_a_report_must_add_up(self, lies: dict[str, Any], message: str, wheel: Wheel) -> None:
+        texts = dict.fromkeys(("component", "kind", "promise", "text", "message"), "")
+        counts = {"green": True, "required": 1, "ran": 1, "passed": 1, "checks": [{**texts, "result": "passed"}]}
+        report = {"schema": 1, "plugin": "unlabeled-tiny", "version": "1.0", **counts}
+        assert problem_of(report | lies, read_wheel(wheel()), green=True) == message
+        assert problem_of(report | lies, read_wheel(wheel()), green=False) != ""
+
+    def test_a_report_that_is_none_is_refused(self, run: Check, wheel: Wheel) -> None:
+        problem = refusal(run, wheel("LIES = {'checks': [3]}"))
+        assert "the report of its checks is not what the kit writes" in problem
 
 
 class TestWhatCannotBeChecked:
@@ -269,3 +285,21 @@ def test_the_line_that_says_what_went_wrong() -> None:
     assert Finished(1, "ERROR: No matching distribution found\n").cause == "No matching distribution found"
     assert Finished(1, "a\nb\n\n").cause == "b"
     assert Finished(1, "").cause == "it printed nothing"
+
+
+def test_what_a_program_leaves_running_ends_with_it(tmp_path: Path) -> None:
+    fifo = str(tmp_path / "alive")
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    left = f"file = open({fifo!r}, 'w'); print(flush=True); import time; time.sleep(60)"
+    code = (
+        "import subprocess, sys;"
+        f"left = subprocess.Popen([sys.executable, '-c', {left!r}], stdout=subprocess.PIPE);"
+        "left.stdout.readline(); print('done')"
+    )
+    command, log = [sys.executable, "-c", code], tmp_path / "log"
+    done = run_process(command, folder=tmp_path, variables=os.environ, log=log, limit=60)
+    assert done == (0, "done\n")
+    ended, _, _ = select.select([reader], [], [], 10)
+    assert ended, "what it started still holds the file open"
+    os.close(reader)

@@ -30,6 +30,12 @@ def manifest_of(files: dict[str, str]) -> Manifest:
     return parse(data, path=Path("unlabeled.toml"), **where)
 
 
+def owners_in(text: str) -> set[str]:
+    """The first-party plugins whose parts a text names, as a project of this release requires them."""
+    named = re.findall(r"\b(standard|timeseries)/", text) + re.findall(r"\bunlabeled_(timeseries)\b", text)
+    return {f"unlabeled-{owner}>=0.3" for owner in named}
+
+
 @pytest.mark.parametrize("kinds", EVERY_CHOICE, ids=",".join)
 def test_every_choice_of_kinds_is_whole(kinds: Sequence[str]) -> None:
     files = render(SENSORS, kinds, "0.1.0")
@@ -66,10 +72,11 @@ def test_it_requires_and_names_the_plugins_that_it_uses(kinds: Sequence[str]) ->
     assert project["name"] == "unlabeled-sensors"
     assert project["entry-points"] == {"unlabeled.plugins": {"sensors": "unlabeled_sensors"}}
     assert project["dependencies"][0] == "unlabeled>=0.3"
+    settings = files.pop("src/unlabeled_sensors/conformance.toml")
     code = "\n".join(text for path, text in files.items() if path.startswith(("src", "tests")))
-    owners = set(re.findall(r"\b(standard|timeseries)/", code)) | set(re.findall(r"\bunlabeled_(timeseries)\b", code))
-    required = {line.partition(">")[0] for line in project["dependencies"][1:]}
-    assert {f"unlabeled-{owner}" for owner in owners} <= required
+    required = set(project["dependencies"])
+    assert owners_in(code) <= required
+    assert owners_in(settings) <= required | set(project["optional-dependencies"]["conformance"])
     recipes = [yaml.safe_load(text) for path, text in files.items() if path.endswith(".yaml")]
     others = set(re.findall(r"(?:standard|timeseries)/[a-z-]+", str(recipes))) | (
         {"standard/world"} if "sample:world" in str(recipes) else set()

@@ -63,7 +63,7 @@ def run_kit(wheel: Wheel, environment: Environment, limit: float) -> dict[str, A
         raise StepError(f"{wheel.name}: cannot be checked: {_cause(done)}", done.log)
     try:
         report: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        problem = _problem(report, wheel, green=done.code == 0)
+        problem = problem_of(report, wheel, green=done.code == 0)
     except (ValueError, KeyError, TypeError, AttributeError):
         problem = "is not what the kit writes"
     if problem:
@@ -79,8 +79,8 @@ def _cause(done: Finished) -> str:
     return done.cause
 
 
-def _problem(report: dict[str, Any], wheel: Wheel, *, green: bool) -> str:
-    """What in a report contradicts the wheel, the exit code or itself, or nothing."""
+def problem_of(report: dict[str, Any], wheel: Wheel, *, green: bool) -> str:
+    """What in a report contradicts the wheel, the exit code (`green`: 0) or itself, or nothing."""
     checks, counts = report["checks"], [int(report[name]) for name in _COUNTS]
     if report["schema"] != SCHEMA:
         return f"has schema {report['schema']}, not {SCHEMA}"
@@ -88,7 +88,8 @@ def _problem(report: dict[str, Any], wheel: Wheel, *, green: bool) -> str:
         return f"is of {report['plugin']} {report['version']}, not of {wheel.name} {wheel.version}"
     if not all(isinstance(check[name], str) for check in checks for name in _TEXTS):
         return "is not what the kit writes"
-    passed = sum(check["result"] == "passed" for check in checks)
-    if report["green"] is not green or green is not (counts[0] > 0 and set(counts) == {passed}):
+    results = [check["result"] for check in checks]
+    found = [len(results), len(results) - results.count("not-run"), results.count("passed")]
+    if counts != found or report["green"] is not green or green is not (counts[0] == counts[2] > 0):
         return "contradicts itself"
     return ""
