@@ -5,10 +5,10 @@ from typing import Any
 
 from unlabeled_registry.check.environment import Environment
 from unlabeled_registry.check.process import Finished, StepError
+from unlabeled_registry.check.report import contradiction
 from unlabeled_registry.errors import RegistryError
 from unlabeled_registry.index.wheels import Wheel
 
-SCHEMA = 1
 IMPORT_LIMIT = 120.0
 _IMPORT = """\
 import sys
@@ -18,8 +18,6 @@ for module in sys.argv[1:]:
     import_module(module)
 print("ended")
 """
-_COUNTS = ("required", "ran", "passed")
-_TEXTS = ("component", "kind", "promise", "text", "result", "message")
 
 
 def import_modules(wheel: Wheel, environment: Environment) -> None:
@@ -53,9 +51,11 @@ def run_kit(wheel: Wheel, environment: Environment, limit: float) -> dict[str, A
         raise StepError(f"{wheel.name}: cannot be checked: {_cause(done)}", done.log)
     try:
         report: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        problem = _problem(report, wheel, green=done.code == 0)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        problem = "is not what the kit writes"
+    except ValueError:
+        report = {}
+    problem = contradiction(report, wheel)
+    if not problem and report["green"] is not (done.code == 0):
+        problem = "contradicts itself"
     if problem:
         raise RegistryError(f"{wheel.name}: the report of its checks {problem}; a plugin must not touch it")
     return report
@@ -72,18 +72,3 @@ def _cause(done: Finished) -> str:
     if done.code is not None and done.code < 0:
         return f"its process was ended by signal {-done.code}, after: {done.cause}"
     return done.cause
-
-
-def _problem(report: dict[str, Any], wheel: Wheel, *, green: bool) -> str:
-    """What in a report contradicts the wheel, the exit code or itself, or nothing."""
-    checks, counts = report["checks"], [int(report[name]) for name in _COUNTS]
-    if report["schema"] != SCHEMA:
-        return f"has schema {report['schema']}, not {SCHEMA}"
-    if (report["plugin"], report["version"]) != (wheel.name, wheel.version):
-        return f"is of {report['plugin']} {report['version']}, not of {wheel.name} {wheel.version}"
-    if not all(isinstance(check[name], str) for check in checks for name in _TEXTS):
-        return "is not what the kit writes"
-    passed = sum(check["result"] == "passed" for check in checks)
-    if report["green"] is not green or green is not (counts[0] > 0 and set(counts) == {passed}):
-        return "contradicts itself"
-    return ""
