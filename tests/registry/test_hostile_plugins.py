@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,14 +12,25 @@ import pytest
 
 from unlabeled_registry.discovery import GROUP
 from unlabeled_registry.errors import printable
-from unlabeled_registry.testing import write_distribution
+from unlabeled_registry.index.build import build
+from unlabeled_registry.testing import write_distribution, write_wheel
 
 CHEAP = [
     ["plugins", "list"], ["plugins", "list", "--json"], ["plugins", "info", "standard"], ["plugins", "info", "crashes"],
     ["plugins", "disable", "exits"], ["plugins", "enable", "hangs"], ["components"], ["recipes"],
     ["recipes", "timeseries-simclr"], ["matrix"], ["env"], ["--help"], ["plugins", "--help"],
+    ["plugins", "search"], ["plugins", "info", "radar"], ["plugins", "policy", "check"],
+    ["plugins", "upgrade", "exits", "--dry-run"], ["plugins", "outdated"],
 ]  # fmt: skip
 """Commands that import no plugin, no torch and no transformers; a new command of that kind belongs here."""
+REFUSED = {
+    ("uninstall", "crashes", "--yes"): "error: unlabeled-crashes: lies in ",
+    ("uninstall", "hangs", "--dry-run"): "error: unlabeled-hangs: lies in ",
+    ("lock",): "its hash is known neither here nor in the plugin index",
+    ("verify",): "/RECORD is missing",
+    ("policy", "write"): "; install it again before it is allowed",
+}
+"""Such commands that end with 2 here, as these plugins lie in a folder aside, without RECORD; and what they say."""
 HEAVY = {"torch", "transformers", "datasets", "accelerate", "pydantic", "numpy"}
 TINY = [
     "data.options={items: {train: 32, validation: 8, test: 8}}", "training.steps=1", "training.batch_size=8", "evaluation=[]",
@@ -187,7 +198,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def environment(site: Path, tmp_path: Path) -> dict[str, str]:
     path = os.pathsep.join(filter(None, [str(site), os.environ.get("PYTHONPATH")]))
     variables = {name: value for name, value in os.environ.items() if name != "UNLABELED_PLUGINS"}
-    return variables | {"PYTHONPATH": path, "UNLABELED_CONFIG": str(tmp_path / "config")}
+    text = MANIFEST.format(name="unlabeled-radar", package="unlabeled_radar", extra="")
+    write_wheel(tmp_path / "index" / "files", "unlabeled-radar", text, {"parts.py": PARTS})
+    build(tmp_path / "index")
+    folders = {"UNLABELED_CONFIG": str(tmp_path / "config"), "UNLABELED_INDEX": str(tmp_path / "index")}
+    return variables | {"PYTHONPATH": path, **folders}
 
 
 @pytest.fixture
@@ -208,22 +223,38 @@ def answer(run: Run, *arguments: str) -> Any:
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("arguments", CHEAP, ids=" ".join)
-def test_commands_that_need_no_plugin_import_none_and_nothing_heavy(
-    environment: dict[str, str], arguments: list[str]
-) -> None:
+def imports(
+    environment: dict[str, str], arguments: Sequence[str]
+) -> tuple["subprocess.CompletedProcess[str]", set[str]]:
+    """A command, and the names of the top-level packages that it imported."""
     code = (
         "import sys\n"
         "from unlabeled.cli.main import main\n"
         "try:\n    main(sys.argv[1:])\n"
         "finally:\n    print(*{name.partition('.')[0] for name in sys.modules}, file=sys.stderr)\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments], env=environment, capture_output=True, text=True, timeout=60
-    )
+    line = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(line, env=environment, capture_output=True, text=True, timeout=60)
+    return done, set(done.stderr.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize("arguments", CHEAP, ids=" ".join)
+def test_commands_that_need_no_plugin_import_none_and_nothing_heavy(
+    environment: dict[str, str], arguments: list[str]
+) -> None:
+    done, imported = imports(environment, arguments)
     assert done.returncode == 0, done.stderr
-    imported = set(done.stderr.split())
     assert "unlabeled" in imported
+    assert not imported & HEAVY
+    assert {name for name in imported if name.startswith("unlabeled_")} <= {"unlabeled_registry"}
+
+
+@pytest.mark.parametrize("arguments", REFUSED, ids=" ".join)
+def test_what_is_refused_here_imports_none_either(environment: dict[str, str], arguments: tuple[str, ...]) -> None:
+    done, imported = imports(environment, ["plugins", *arguments])
+    assert done.returncode == 2, done.stderr
+    assert REFUSED[arguments] in done.stderr
+    assert "Traceback" not in done.stderr
     assert not imported & HEAVY
     assert {name for name in imported if name.startswith("unlabeled_")} <= {"unlabeled_registry"}
 

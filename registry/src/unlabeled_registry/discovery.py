@@ -35,6 +35,7 @@ class Installed(NamedTuple):
     version: str
     manifest: Manifest | None
     problems: tuple[str, ...] = ()
+    packages: tuple[str, ...] = ()  # the import packages that its entry points name
 
 
 def distributions(path: ImportPath | None = None) -> Iterator[Distribution]:
@@ -119,8 +120,8 @@ def _read(found: Distribution, packages: list[str], path: ImportPath, cache: Cac
     try:
         manifest = _manifest(found, packages, path, cache)
     except ManifestError as error:
-        return Installed(printable(found.name), printable(found.version), None, error.problems)
-    return Installed(found.name, printable(found.version), manifest)
+        return Installed(printable(found.name), printable(found.version), None, error.problems, tuple(packages))
+    return Installed(found.name, printable(found.version), manifest, (), tuple(packages))
 
 
 def _manifest(found: Distribution, packages: list[str], path: ImportPath, cache: Cache) -> Manifest:
@@ -162,6 +163,6 @@ def _without_clashes(plugins: list[Installed]) -> list[Installed]:
     return [
         plugin
         if (first := owners[owner_of(plugin.name)]) == plugin.name
-        else Installed(plugin.name, plugin.version, None, (f"{first!r} has the same ids; uninstall one of the two",))
+        else plugin._replace(manifest=None, problems=(f"{first!r} has the same ids; uninstall one of the two",))
         for plugin in plugins
     ]

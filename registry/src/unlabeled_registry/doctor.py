@@ -31,7 +31,7 @@ class Diagnosis:
 
 def examine(registry: Registry, plugins: Sequence[Plugin], timeout: float = TIMEOUT) -> list[Diagnosis]:
     """Look at each plugin, and import those that are enabled, each in a process that ends after `timeout` seconds."""
-    imported = [plugin for plugin in plugins if plugin.usable]
+    imported = [plugin for plugin in plugins if plugin.usable and registry.admit(plugin)]
     results = dict(zip((p.name for p in imported), probe_all((p.name for p in imported), timeout), strict=True))
     return [
         Diagnosis(plugin, tuple(_findings(registry, plugin, results.get(plugin.name))), results.get(plugin.name))

@@ -27,6 +27,13 @@ class PluginError(RegistryError):
         self.plugin = plugin
 
 
+class NotAllowed(PluginError):
+    """A policy does not allow a plugin."""
+
+    def __init__(self, plugin: str, reason: str) -> None:
+        super().__init__(plugin, f"plugin {plugin!r} is {reason}; ask who keeps that file")
+
+
 def one_line(error: BaseException) -> str:
     """The type and the first line of the message of `error`, without what would control a terminal."""
     try:

@@ -20,6 +20,7 @@ from unlabeled_registry.errors import RegistryError, one_line, printable
 from unlabeled_registry.import_path import ImportPath
 from unlabeled_registry.loading import load_object
 from unlabeled_registry.manifest import Manifest
+from unlabeled_registry.policy.files import read_policies
 from unlabeled_registry.side_effects import Before
 
 HEAVY = (
@@ -79,6 +80,10 @@ def _probe(target: str, objects: bool, say: Say) -> None:
     manifest = _manifest_of(target)
     package = manifest.package if manifest else target
     folder = str(manifest.path.parent) if manifest else ImportPath().package(package)
+    if policies := read_policies():
+        from unlabeled_registry.policy.guard import guard
+
+        guard(policies, {name: item.name for item in installed_plugins() for name in item.packages})
     before = Before(package, folder)
     say(doing=f"importing {package}")
     start = time.perf_counter()

@@ -7,14 +7,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from unlabeled_registry.api import API_VERSION
 from unlabeled_registry.discovery import Installed, installed_plugins
 from unlabeled_registry.environment import read_disabled, write_disabled
-from unlabeled_registry.errors import PluginError, RegistryError, UnknownComponent, did_you_mean, one_line
+from unlabeled_registry.errors import NotAllowed, PluginError, RegistryError, UnknownComponent, did_you_mean, one_line
 from unlabeled_registry.loading import load_object
 from unlabeled_registry.manifest import Component, Manifest, owner_of
+from unlabeled_registry.policy.files import Policy, read_policies, refusal
+
+if TYPE_CHECKING:
+    from unlabeled_registry.policy.guard import Guard
 
 SELECTION_VARIABLE = "UNLABELED_PLUGINS"
 
@@ -31,6 +35,7 @@ class Plugin:
     state: State
     reason: str
     manifest: Manifest | None
+    allowed: bool = True  # by the policies that hold here
 
     @property
     def owner(self) -> str:
@@ -51,8 +56,10 @@ class Plugin:
 class Registry:
     """Installed plugins by name. Finding and listing run no plugin code; `load` imports the one that is asked for."""
 
-    def __init__(self, plugins: Iterable[Plugin]) -> None:
+    def __init__(self, plugins: Iterable[Plugin], guard: "Guard | None" = None) -> None:
+        """guard: refuses imports that a policy does not allow, where there is one."""
         self.plugins = tuple(sorted(plugins, key=lambda plugin: plugin.name))
+        self._guard = guard
 
     def plugin(self, name: str) -> Plugin:
         """The plugin of this name, with or without `unlabeled-`; `RegistryError` where none is installed."""
@@ -71,7 +78,10 @@ class Registry:
         return tuple(sorted(chosen, key=lambda component: (component.kind, component.id)))
 
     def find(self, kind: str, id: str) -> Component:
-        """The component with this full id, or short id where one owner has it; `UnknownComponent` otherwise."""
+        """The component with this full id, or short id where one owner has it; `UnknownComponent` otherwise.
+
+        `NotAllowed` where a policy forbids its plugin.
+        """
         named = [component for component in self.components() if id in (component.id, component.name)]
         matches = [component for component in named if component.kind == kind]
         if len(matches) == 1:
@@ -81,6 +91,8 @@ class Registry:
             raise UnknownComponent(f"{kind} {id!r} is provided by several plugins; write one of: {names}")
         for plugin in self.plugins:
             owned = id.startswith(f"{plugin.owner}/") or (kind, id) in {(p.kind, p.name) for p in plugin.components}
+            if owned and not plugin.allowed:
+                raise NotAllowed(plugin.name, plugin.reason)
             if owned and not plugin.usable:
                 raise UnknownComponent(f"{kind} {id!r} belongs to plugin {_unusable(plugin)}")
         if named:
@@ -88,19 +100,24 @@ class Registry:
         raise UnknownComponent(f"unknown {kind} {id!r}{self._instead(kind, id)}")
 
     def load(self, component: Component) -> Any:
-        """Import the object of a component; `PluginError` where the plugin's own code fails, whatever it raises."""
+        """Import the object of a component; `PluginError` where the plugin's own code fails, whatever it raises.
+
+        `NotAllowed` where a policy forbids the plugin; then nothing of it was imported.
+        """
         plugin = self.plugin(component.plugin)
+        self._admit(plugin)
         if not plugin.usable:
             raise PluginError(plugin.name, f"{component.kind} {component.id!r}: plugin {_unusable(plugin)}")
         with _importing(plugin, f"loading {component.kind} {component.id!r}"):
             return load_object(component)
 
     def read(self, component: Component) -> str:
-        """The text of a recipe's file; `RegistryError` where it cannot be read."""
+        """The text of a recipe's file; `RegistryError` where it cannot be read, `NotAllowed` where a policy forbids that."""
         manifest = self.plugin(component.plugin).manifest
         path = component.object.partition(":")[2]
         if manifest is None or component.kind != "recipe":
             raise RegistryError(f"{component.kind} {component.id!r} is no recipe that can be read")
+        self._admit(self.plugin(component.plugin))
         file = manifest.path.parent / path
         try:
             return file.read_text(encoding="utf-8")
@@ -114,8 +131,15 @@ class Registry:
         """
         from unlabeled_registry.probe import vet
 
-        hearing = [(p, p.manifest) for p in self.plugins if p.state == "enabled" and p.manifest and p.manifest.hooks]
         problems: list[str] = []
+        hearing: list[tuple[Plugin, Manifest]] = []
+        for plugin in self.plugins:
+            if plugin.state == "enabled" and plugin.manifest and plugin.manifest.hooks:
+                try:
+                    self._admit(plugin)
+                    hearing.append((plugin, plugin.manifest))
+                except NotAllowed as error:
+                    problems += error.problems
         for (plugin, manifest), cause in zip(hearing, vet([manifest for _, manifest in hearing]), strict=True):
             if cause:
                 plugin.state, plugin.reason = "failed", cause
@@ -141,6 +165,16 @@ class Registry:
         """Keep this environment from using a plugin."""
         write_disabled(read_disabled() | {self.plugin(name).name})
 
+    def admit(self, plugin: Plugin) -> bool:
+        """Whether no policy forbids a plugin that is about to be imported: its files are hashed, once."""
+        if plugin.allowed and self._guard is not None and (reason := self._guard.refusal(plugin.name)):
+            plugin.state, plugin.reason, plugin.allowed = "disabled", reason, False
+        return plugin.allowed
+
+    def _admit(self, plugin: Plugin) -> None:
+        if not self.admit(plugin):
+            raise NotAllowed(plugin.name, plugin.reason)
+
     def _instead(self, kind: str, id: str) -> str:
         known = {name: part.id for part in self.components(kind) for name in (part.name, part.id)}
         if hint := did_you_mean(id, known):
@@ -151,9 +185,13 @@ class Registry:
 
 
 def discover() -> Registry:
-    """The plugins that are installed, read from their manifests; no plugin is imported."""
-    installed, disabled, selected = installed_plugins(), read_disabled(), _selected()
-    registry = Registry(_plugin(item, disabled, selected) for item in installed)
+    """The plugins that are installed, read from their manifests; no plugin is imported.
+
+    From then on this process imports no plugin that a policy forbids. `RegistryError` where a policy is damaged.
+    """
+    installed, disabled, selected, policies = installed_plugins(), read_disabled(), _selected(), read_policies()
+    plugins = [_plugin(item, disabled, selected, policies) for item in installed]
+    registry = Registry(plugins, _guard(installed, policies) if policies else None)
     for name in selected or ():
         try:
             registry.plugin(name)
@@ -168,9 +206,19 @@ def _selected() -> frozenset[str] | None:
     return None if names is None else frozenset(name.strip() for name in names.split(",") if name.strip())
 
 
-def _plugin(item: Installed, disabled: frozenset[str], selected: frozenset[str] | None) -> Plugin:
+def _guard(installed: Iterable[Installed], policies: tuple[Policy, ...]) -> "Guard":
+    from unlabeled_registry.policy.guard import guard
+
+    return guard(policies, {package: item.name for item in installed for package in item.packages})
+
+
+def _plugin(
+    item: Installed, disabled: frozenset[str], selected: frozenset[str] | None, policies: tuple[Policy, ...]
+) -> Plugin:
     state: State = "enabled"
     reason = ""
+    if policies and (refused := refusal(policies, item.name, item.version)):
+        return Plugin(item.name, item.version, "disabled", refused, item.manifest, allowed=False)
     if item.name in disabled:
         state, reason = "disabled", f"`unlabeled plugins enable {item.name}` allows it again"
     elif selected is not None and not selected & {item.name, owner_of(item.name)}:

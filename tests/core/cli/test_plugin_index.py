@@ -87,7 +87,7 @@ def test_info_of_what_is_not_installed(run: Run, index: str) -> None:
     text = run("plugins", "info", "clifar", UNLABELED_INDEX=index).stdout
     assert text == (
         "unlabeled-clifar 1.1: available\nsummary: Not installed\napi: >=1.0,<2\npackage: unlabeled_clifar\n"
-        "requires: numpy>=2\nconformance: no report\nadvisory A-1: Gets lost (no version mends it yet)\n"
+        "requires: numpy>=2\nconformance: no report\nattestations: none\nadvisory A-1: Gets lost (no version mends it yet)\n"
         "versions: 1.1, 1.0 (yanked: too far)\n\n"
         "KIND       ID              SUMMARY\nobjective  clifar/distant  An objective from afar\n"
     )

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from unlabeled_registry.check.environment import missing
-from unlabeled_registry.check.kit import problem_of
 from unlabeled_registry.check.process import Finished, StepError
 from unlabeled_registry.check.process import run as run_process
+from unlabeled_registry.check.report import contradiction
 from unlabeled_registry.errors import RegistryError
 from unlabeled_registry.index.wheels import read_wheel
 from unlabeled_registry.testing import write_distribution, write_wheel
@@ -179,8 +179,7 @@ class TestVerdicts:
         texts = dict.fromkeys(("component", "kind", "promise", "text", "message"), "")
         counts = {"green": True, "required": 1, "ran": 1, "passed": 1, "checks": [{**texts, "result": "passed"}]}
         report = {"schema": 1, "plugin": "unlabeled-tiny", "version": "1.0", **counts}
-        assert problem_of(report | lies, read_wheel(wheel()), green=True) == message
-        assert problem_of(report | lies, read_wheel(wheel()), green=False) != ""
+        assert contradiction(report | lies, read_wheel(wheel())) == message
 
     def test_a_report_that_is_none_is_refused(self, run: Check, wheel: Wheel) -> None:
         problem = refusal(run, wheel("LIES = {'checks': [3]}"))

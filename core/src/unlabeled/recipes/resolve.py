@@ -11,7 +11,7 @@ from unlabeled.errors import UnlabeledError
 from unlabeled.recipes.problems import describe, did_you_mean
 from unlabeled.recipes.schema import ComponentEntry, EvaluationEntry, ModalityEntry, ObjectiveEntry, Recipe
 from unlabeled_registry.capabilities import PAIRED
-from unlabeled_registry.errors import RegistryError, listed
+from unlabeled_registry.errors import NotAllowed, RegistryError, listed
 from unlabeled_registry.manifest import Component
 from unlabeled_registry.negotiation import negotiate
 from unlabeled_registry.registry import Registry
@@ -167,6 +167,9 @@ class _Resolver:
         try:
             component = self.registry.find(kind, entry.id)
             found = self.registry.load(component)
+        except NotAllowed as error:  # told once, however many of its components the recipe names
+            self.problems += [problem for problem in error.problems if problem not in self.problems]
+            return None
         except RegistryError as error:
             self.problems += [f"{dotted}.id: {problem}" for problem in error.problems]
             return None

@@ -6,10 +6,10 @@ from typing import Any
 
 from unlabeled_registry.check.environment import Environment
 from unlabeled_registry.check.process import Finished, StepError
+from unlabeled_registry.check.report import contradiction
 from unlabeled_registry.errors import RegistryError
 from unlabeled_registry.index.wheels import Wheel
 
-SCHEMA = 1
 LOAD_LIMIT = 120.0
 _LOAD = """\
 import sys
@@ -21,8 +21,6 @@ for place in sys.argv[1:]:
     attrgetter(name or "__name__")(import_module(module))
 print("ended")
 """
-_COUNTS = ("required", "ran", "passed")
-_TEXTS = ("component", "kind", "promise", "text", "result", "message")
 
 
 def load_objects(wheel: Wheel, environment: Environment) -> None:
@@ -63,9 +61,11 @@ def run_kit(wheel: Wheel, environment: Environment, limit: float) -> dict[str, A
         raise StepError(f"{wheel.name}: cannot be checked: {_cause(done)}", done.log)
     try:
         report: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        problem = problem_of(report, wheel, green=done.code == 0)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        problem = "is not what the kit writes"
+    except ValueError:
+        report = {}
+    problem = contradiction(report, wheel)
+    if not problem and report["green"] is not (done.code == 0):
+        problem = "contradicts itself"
     if problem:
         raise RegistryError(f"{wheel.name}: the report of its checks {problem}; a plugin must not touch it")
     return report
@@ -77,19 +77,3 @@ def _cause(done: Finished) -> str:
     if done.code is not None and done.code < 0:
         return f"its process was ended by signal {-done.code}, after: {done.cause}"
     return done.cause
-
-
-def problem_of(report: dict[str, Any], wheel: Wheel, *, green: bool) -> str:
-    """What in a report contradicts the wheel, the exit code (`green`: 0) or itself, or nothing."""
-    checks, counts = report["checks"], [int(report[name]) for name in _COUNTS]
-    if report["schema"] != SCHEMA:
-        return f"has schema {report['schema']}, not {SCHEMA}"
-    if (report["plugin"], report["version"]) != (wheel.name, wheel.version):
-        return f"is of {report['plugin']} {report['version']}, not of {wheel.name} {wheel.version}"
-    if not all(isinstance(check[name], str) for check in checks for name in _TEXTS):
-        return "is not what the kit writes"
-    results = [check["result"] for check in checks]
-    found = [len(results), len(results) - results.count("not-run"), results.count("passed")]
-    if counts != found or report["green"] is not green or green is not (counts[0] == counts[2] > 0):
-        return "contradicts itself"
-    return ""

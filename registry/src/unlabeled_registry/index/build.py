@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +11,7 @@ from packaging.version import Version
 
 from unlabeled_registry.errors import RegistryError
 from unlabeled_registry.index.catalogue import Entry, catalogue_pages
+from unlabeled_registry.index.change import alone, change
 from unlabeled_registry.index.format import INDEX_FILE, Release, dump
 from unlabeled_registry.index.simple import Served, simple_pages
 from unlabeled_registry.index.state import STATE_FILE, State, read_state
@@ -39,23 +38,26 @@ def build(folder: Path, sources: Iterable[Path] = ()) -> Built:
 
     `RegistryError` has a line for each wheel that cannot be served or was replaced, and then nothing has changed.
     """
-    found, left_out = _candidates(folder, sources)
-    wheels = _read(found.values())
-    _check_owners(wheels)
-    _check_unchanged(folder, wheels)
-    state = read_state(folder)
-    _check_state(folder, state, wheels)
-    try:
-        for wheel in wheels:
-            _copy(wheel.path, folder / FILES)
-        pages = generate(wheels, state)
-        for path, content in pages.items():
-            _write(folder / path, content)
-        _remove_stale(folder, set(pages))
-    except OSError as error:
-        raise RegistryError(f"{error.filename or folder}: cannot be written ({error.strerror})") from None
+    with alone(folder):
+        found, left_out = _candidates(folder, sources)
+        wheels = _read(found.values())
+        write_index(folder, wheels, read_state(folder))
     plugins = {wheel.name for wheel in wheels if wheel.package}
     return Built(len(plugins), len({wheel.name for wheel in wheels} - plugins), len(wheels), tuple(left_out))
+
+
+def write_index(folder: Path, wheels: Sequence[Wheel], state: State, beside: Mapping[str, bytes] | None = None) -> None:
+    """Make the index of these wheels, all of it or nothing; `beside` are further files that change with it.
+
+    `RegistryError` has a line for each wheel that cannot be served. Only for who is `alone` in the folder.
+    """
+    _check_owners(wheels)
+    _check_unchanged(folder, wheels, state)
+    _check_state(folder, state, wheels)
+    pages = generate(wheels, state)
+    files = [file for wheel in wheels for file in (wheel.path, provenance(wheel)) if file.exists()]
+    contents: dict[str, bytes | Path] = {f"{FILES}/{file.name}": file for file in files}
+    change(folder, {**contents, **(beside or {}), **pages}, _stale(folder, set(pages)))
 
 
 def wheels_of(folder: Path) -> list[Wheel]:
@@ -151,11 +153,12 @@ def _check_owners(wheels: Sequence[Wheel]) -> None:
             raise RegistryError(f"{wheel.path.name}: {first!r} has the same ids as {wheel.name!r}; keep one of the two")
 
 
-def _check_unchanged(folder: Path, wheels: Sequence[Wheel]) -> None:
+def _check_unchanged(folder: Path, wheels: Sequence[Wheel], state: State) -> None:
     """A file that the index has served keeps its hash for ever: runs and locks hold it."""
     problems = []
     for wheel in wheels:
-        before = _served_before(folder / "simple" / wheel.name / "index.json").get(wheel.path.name, wheel.sha256)
+        served = _served_before(folder / "simple" / wheel.name / "index.json")
+        before = {**served, **state.published.get(wheel.name, {})}.get(wheel.path.name, wheel.sha256)
         if before != wheel.sha256:
             problems.append(
                 f"{wheel.path.name}: was served with sha256 {before} and has {wheel.sha256} now; "
@@ -192,39 +195,10 @@ def _served_before(page: Path) -> Mapping[str, str]:
         raise RegistryError(f"{page}: damaged, so no wheel can be compared with it; restore it from a copy") from None
 
 
-def _copy(wheel: Path, files: Path) -> None:
-    files.mkdir(parents=True, exist_ok=True)
-    for source in (wheel, wheel.with_name(wheel.name + PROVENANCE)):
-        target = files / source.name
-        if source.exists() and not target.exists():
-            temporary = target.with_name(f".{target.name}.{os.getpid()}")
-            try:
-                shutil.copyfile(source, temporary)
-                os.replace(temporary, target)
-            finally:
-                temporary.unlink(missing_ok=True)
-
-
-def _write(file: Path, content: bytes) -> None:
-    if file.is_file() and file.read_bytes() == content:
-        return
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, file)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _remove_stale(folder: Path, pages: set[str]) -> None:
-    """Remove the pages of what the index no longer has."""
-    for pattern in _GENERATED:
-        for file in list(folder.glob(pattern)):
-            if file.relative_to(folder).as_posix() not in pages:
-                file.unlink()
-                if not any(file.parent.iterdir()):
-                    file.parent.rmdir()
+def _stale(folder: Path, pages: set[str]) -> list[str]:
+    """The pages of what the index no longer has."""
+    found = {file.relative_to(folder).as_posix() for pattern in _GENERATED for file in folder.glob(pattern)}
+    return sorted(found - pages)
 
 
 def _hash(path: Path) -> str:

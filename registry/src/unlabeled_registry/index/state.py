@@ -1,4 +1,4 @@
-"""What cannot be read off an index's wheels, kept beside them in `state.json`: yanks, advisories, reports of the kit."""
+"""What cannot be read off an index's wheels, kept in `state.json`: yanks, advisories, the kit's reports, a ledger."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -9,7 +9,6 @@ from typing import Any
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
-from unlabeled_registry.environment import write_atomically
 from unlabeled_registry.errors import RegistryError
 from unlabeled_registry.index.format import Advisory, to_json
 
@@ -28,6 +27,8 @@ class State:
     advisories: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
     """name -> {id, summary, affects: the versions, such as "<1.2", fixed_in: a version or null}"""
     conformance: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # sha256 -> the kit's report
+    published: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """name -> wheel's file -> its sha256: whatever the index ever had when something was published, removed or not"""
 
     def why_yanked(self, name: str, version: str) -> str | None:
         """The reason for which a version is yanked, or None."""
@@ -54,7 +55,7 @@ def read_state(folder: Path) -> State:
         return State()
     except (OSError, ValueError, RecursionError):
         raise RegistryError(f"{file}: cannot be read; mend it or restore it from a copy") from None
-    parts: dict[str, Any] = {"schema": SCHEMA, "yanked": {}, "advisories": {}, "conformance": {}}
+    parts: dict[str, Any] = {"schema": SCHEMA, "yanked": {}, "advisories": {}, "conformance": {}, "published": {}}
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         raise RegistryError(f"{file}: schema is not {SCHEMA}; upgrade unlabeled-registry, or mend the file")
     if unknown := sorted(set(content) - set(parts)):
@@ -69,22 +70,12 @@ def read_state(folder: Path) -> State:
     if problems:
         raise RegistryError(*problems)
     advisories = {name: tuple(items) for name, items in parts["advisories"].items()}
-    return State(parts["yanked"], advisories, parts["conformance"])
+    return State(parts["yanked"], advisories, parts["conformance"], parts["published"])
 
 
-def write_state(folder: Path, state: State) -> None:
-    """Keep the state of the index in a folder; `RegistryError` where it cannot be written."""
-    file = folder / STATE_FILE
-    content = {
-        "schema": SCHEMA,
-        "yanked": state.yanked,
-        "advisories": state.advisories,
-        "conformance": state.conformance,
-    }
-    try:
-        write_atomically(file, to_json(content).decode())
-    except OSError as error:
-        raise RegistryError(f"{file}: cannot be written ({error.strerror})") from None
+def dump_state(state: State) -> bytes:
+    """The bytes of state.json."""
+    return to_json({"schema": SCHEMA, **vars(state)})
 
 
 def _affects(advisory: Mapping[str, Any], version: str) -> bool:
@@ -126,13 +117,23 @@ def _is_check(item: Any) -> bool:
     return isinstance(item, dict) and all(isinstance(item.get(key), str) for key in _CHECK)
 
 
+def _is_ledger(name: Any, value: Any) -> bool:
+    return (
+        name == canonicalize_name(name)
+        and isinstance(value, dict)
+        and all(file.endswith(".whl") and isinstance(sha256, str) for file, sha256 in value.items())
+    )
+
+
 _CHECKS: Mapping[str, Callable[[Any, Any], bool]] = {
     "yanked": _is_yank,
     "advisories": _are_advisories,
     "conformance": _is_report,
+    "published": _is_ledger,
 }
 _SHAPE = {
     "yanked": 'write {"name": {"version": "reason"}}',
     "advisories": 'write {"name": [{"id", "summary", "affects": "<1.2", "fixed_in": "1.2" or null}]}',
     "conformance": 'write {"sha256 of the wheel": the report of `unlabeled plugins check`}',
+    "published": 'write {"name": {"file of the wheel": "its sha256"}}',
 }

@@ -1,6 +1,7 @@
 """Names of plugins as people write them: short or full, and never mistaken for one that looks alike."""
 
 from collections.abc import Collection, Iterable
+from difflib import SequenceMatcher
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
@@ -11,6 +12,8 @@ from unlabeled_registry.manifest import owner_of
 CORE = ("unlabeled", "unlabeled-registry")
 FROZEN = (*CORE, "torch", "accelerate", "transformers")
 """What an installation leaves as it is unless it is asked to change it: every run of the environment depends on it."""
+
+ALIKE = 0.86  # of 1: `vison` and `videos` are like what comes with unlabeled, `radio` is not
 
 _LOOKS = str.maketrans({"0": "o", "1": "l", "i": "l", "5": "s", "-": "", "_": "", ".": ""})
 
@@ -52,6 +55,11 @@ def check_alike(name: str, known: Iterable[str], where: str) -> None:
                 f"plugin {name!r}: {where} also has {other!r}, which looks the same; one of them may be an imposter, "
                 "so neither is installed until it is gone"
             )
+
+
+def confusable(one: str, other: str) -> bool:
+    """Whether two owners differ so little that one could be taken for the other, such as `vison` and `vision`."""
+    return SequenceMatcher(None, _look(one), _look(other)).ratio() >= ALIKE
 
 
 def _look(name: str) -> str:

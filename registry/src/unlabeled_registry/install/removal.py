@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from packaging.utils import canonicalize_name
 
-from unlabeled_registry.errors import RegistryError
+from unlabeled_registry.errors import RegistryError, printable
 from unlabeled_registry.install.distributions import Installation, applies, installations, plugins_of
 from unlabeled_registry.install.names import full_name
 from unlabeled_registry.install.plan import Plan, make_plan
@@ -18,7 +18,7 @@ def prepare_removal(names: Iterable[str], *, force: bool = False) -> Plan:
     """The plan that removes plugins; `RegistryError` where one is needed, unless `force`."""
     installed = installations()
     plugins = plugins_of(installed)
-    chosen = [full_name(name, plugins, "this environment") for name in names]
+    chosen = [_installed_name(name, plugins) for name in names]
     problems = [
         f"{name}: lies in {installed[name].site}, outside this environment; uninstall it there"
         for name in chosen
@@ -49,6 +49,12 @@ def carry_out_removal(plan: Plan) -> None:
         for name in gone:
             remove(installed[name])
         write_record(without(record, gone))
+
+
+def _installed_name(name: str, plugins: Mapping[str, Installation]) -> str:
+    """The plugin meant: by its exact name, as `plugins list` shows it, or without `unlabeled-` where that means one."""
+    shown = {printable(full): full for full in plugins}
+    return shown[name] if name in shown else full_name(name, plugins, "this environment")
 
 
 def _dependents(name: str, plugins: Mapping[str, Installation]) -> list[str]:

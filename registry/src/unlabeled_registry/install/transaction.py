@@ -1,6 +1,5 @@
 """Changes of the environment that happen whole or not at all, whenever the process ends."""
 
-import fcntl
 import json
 import os
 import shutil
@@ -13,6 +12,7 @@ from typing import IO
 from unlabeled_registry.environment import write_atomically
 from unlabeled_registry.errors import RegistryError
 from unlabeled_registry.install.journal import FOLDER, JOURNAL, interrupted
+from unlabeled_registry.locking import locked
 
 _ASIDE = "~"  # what pip calls a folder that it is about to remove
 
@@ -60,29 +60,14 @@ def transaction(doing: str, paths: Iterable[Path]) -> Iterator[IO[str]]:
 
 @contextmanager
 def _locked() -> Iterator[IO[str]]:
-    """This environment's lock, held until the block ends; the file goes with its last holder."""
+    """This environment's lock, held until the block ends."""
     path = FOLDER.with_name("transaction.lock")
     _make_folder(path.parent)
     try:
-        while True:
-            with open(path, "w") as file:
-                fcntl.flock(file, fcntl.LOCK_EX)
-                if not _is_at(file, path):
-                    continue  # its last holder has removed it while we waited
-                try:
-                    yield file
-                finally:
-                    path.unlink(missing_ok=True)
-                return
+        with locked(path) as lock:
+            yield lock
     finally:
         _remove_empty(path.parent)
-
-
-def _is_at(file: IO[str], path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), os.stat(path))
-    except FileNotFoundError:
-        return False
 
 
 def _begin(doing: str, paths: frozenset[Path]) -> None:

@@ -45,7 +45,12 @@ def _added(installed: Installation) -> list[str]:
     if folder is None or installed.editable:
         return []
     known = {record.path for record in installed.records}
-    return sorted(str(path.relative_to(installed.site)) for path in _sources(folder) if path not in known)
+    links = (
+        Path(root, name) for root, names, _ in os.walk(folder) for name in names if os.path.islink(Path(root, name))
+    )
+    compiled = folder.rglob("*.pyc")  # imported without a source, unless they lie where Python keeps its own
+    found = {*_sources(folder), *links, *(path for path in compiled if path.parent.name != "__pycache__")}
+    return sorted(str(path.relative_to(installed.site)) for path in found if path not in known)
 
 
 def _from_wheel(record: Record) -> bool:

@@ -1,15 +1,14 @@
 """Names of new plugins: `sensors` is the distribution unlabeled-sensors, the package unlabeled_sensors and the owner sensors."""
 
 import re
-from difflib import SequenceMatcher
 from typing import NamedTuple
 
 from unlabeled_registry.errors import RegistryError
+from unlabeled_registry.install.names import confusable
 
 PREFIX = "unlabeled-"
 FIRST_PARTY = ("standard", "text", "vision", "audio", "video", "timeseries", "crossmodal", "registry", "all")
 LONGEST = 40
-ALIKE = 0.86  # of 1: `vison` and `videos` are refused, `radio` is not
 _OWNER = re.compile("[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
 
 
@@ -27,9 +26,15 @@ def names_of(name: str) -> Names:
     if not _OWNER.fullmatch(owner) or len(owner) > LONGEST:
         allowed = f"up to {LONGEST} small letters, digits and single hyphens, as in 'my-sensors'"
         raise RegistryError(f"{name!r} is no name of a plugin; use {allowed}")
-    for taken in FIRST_PARTY:
-        if SequenceMatcher(None, owner.replace("-", ""), taken).ratio() >= ALIKE:
-            like = f"is {PREFIX}{taken}" if owner == taken else f"could be taken for {PREFIX}{taken}"
-            raise RegistryError(f"{name!r} {like}, which comes with unlabeled; choose another name")
+    if taken := first_party(owner):
+        raise RegistryError(f"{name!r} {taken}, which comes with unlabeled; choose another name")
     distribution = PREFIX + owner
     return Names(owner, distribution, distribution.replace("-", "_"))
+
+
+def first_party(owner: str) -> str:
+    """Whether an owner is, or could be taken for, one of what comes with unlabeled: `is unlabeled-x`, or nothing."""
+    for taken in FIRST_PARTY:
+        if confusable(owner, taken):
+            return f"is {PREFIX}{taken}" if owner == taken else f"could be taken for {PREFIX}{taken}"
+    return ""

@@ -9,6 +9,8 @@ from unlabeled_registry.errors import ManifestError
 from unlabeled_registry.index.format import Release, newest
 from unlabeled_registry.manifest import Component
 
+_ATTESTED = "in the index, beside the wheel (PEP 740); who signed them is not checked here"
+
 
 def show(releases: tuple[Release, ...], as_json: bool) -> None:
     """Print the newest release of a plugin, and the list of all."""
@@ -25,6 +27,7 @@ def show(releases: tuple[Release, ...], as_json: bool) -> None:
         click.echo(f"{label}: {getattr(release, label)}")
     click.echo(f"requires: {', '.join(release.requires_dist) or 'nothing'}")
     click.echo(f"conformance: {_conformance(release)}")
+    click.echo(f"attestations: {_ATTESTED if release.attestations else 'none'}")
     for advisory in release.advisories:
         mended = f"{advisory.fixed_in} mends it" if advisory.fixed_in else "no version mends it yet"
         click.echo(f"advisory {advisory.id}: {advisory.summary} ({mended})")

@@ -24,6 +24,10 @@ COMMANDS = {
     "verify": ("unlabeled.cli.plugins.verify:verify", "Compare the installed files with what was installed."),
     "new": ("unlabeled.cli.plugins.new:new", "Write a new plugin's project: a working example of each kind."),
     "check": ("unlabeled.cli.plugins.check:check", "Build a plugin, install it afresh, and prove what it promises."),
+    "publish": ("unlabeled.cli.plugins.publish:publish", "Add a wheel whose check is green to an index."),
+    "yank": ("unlabeled.cli.plugins.publish:yank", "Mark a release in an index as not to be installed, and why."),
+    "policy": ("unlabeled.cli.plugins.policy:policy", "Write and check the list of plugins that a cluster allows."),
+    "advise": ("unlabeled.cli.plugins.publish:advise", "Tell of a fault in some versions of a plugin in an index."),
 }
 
 

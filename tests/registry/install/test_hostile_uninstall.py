@@ -1,0 +1,80 @@
+"""Forty hostile and broken plugins in one environment: each can be uninstalled, and the others stay as they are."""
+
+import base64
+import hashlib
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from ..test_hostile_plugins import ZOO, name_of, release
+
+World = Any
+UNINSTALL = """
+import json, os, sys
+from unlabeled.cli.main import main
+
+answers = {}
+for name in sys.argv[2:]:
+    try:
+        main(["plugins", "uninstall", name, "--yes"])
+    except SystemExit as stop:
+        code = stop.code
+    left = sorted(os.path.join(root, file) for root, _, files in os.walk(sys.argv[1]) for file in files)
+    answers[name] = [code, left]
+imported = sorted(name for name in sys.modules if name.startswith(("unlabeled_", "zoo", "raises", "torch", "transformers")))
+print(json.dumps([answers, imported]))
+"""
+
+
+def install_all(site: Path) -> dict[str, set[str]]:
+    """The files of each of them, after installing all with the RECORD that an installer writes."""
+    before = set(site.rglob("*"))
+    release(site)
+    owned: dict[str, set[str]] = {}
+    for info in sorted(set(site.glob("*.dist-info")) - before):
+        package, name = info.name.partition("-")[0], info.name.partition("-")[0].replace("_", "-")
+        files = [file for top in (site / package, info) for file in top.rglob("*") if file.is_file()]
+        digests = {file: hashlib.sha256(file.read_bytes()).digest() for file in files}
+        lines = [
+            f"{file.relative_to(site)},sha256={encoded(digest)},{file.stat().st_size}"
+            for file, digest in digests.items()
+        ]
+        (info / "RECORD").write_text("\n".join([*lines, f"{info.name}/RECORD,,"]) + "\n", encoding="utf-8")
+        owned[name] = {str(file) for file in (*files, info / "RECORD")}
+    return owned
+
+
+def encoded(digest: bytes) -> str:
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+
+def test_each_can_be_uninstalled_and_the_others_stay(world: World) -> None:
+    owned = install_all(world.site)
+    assert len(owned) == len(ZOO)
+    others = {str(file) for file in world.site.rglob("*") if file.is_file()} - set().union(*owned.values())
+    contents = {path: Path(path).read_bytes() for path in others.union(*owned.values())}
+    names = {name_of(short): ZOO[short].distribution or f"unlabeled-{short}" for short in ZOO}
+    command = [str(world.python), "-c", UNINSTALL, str(world.site), *names]
+    done = subprocess.run(command, env=world.variables, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    answers, imported = json.loads(done.stdout.splitlines()[-1])
+    left = set(contents)
+    for shown, name in names.items():
+        code, found = answers[shown]
+        left -= owned[name]
+        assert (shown, code, set(found)) == (shown, 0, left), done.stderr
+    assert left == others
+    assert all(Path(path).read_bytes() == contents[path] for path in others)
+    assert {name.partition(".")[0] for name in imported} == {"unlabeled_registry"}
+
+
+def test_those_that_are_left_are_byte_for_byte_what_they_were(world: World) -> None:
+    owned = install_all(world.site)
+    contents = {path: Path(path).read_bytes() for paths in owned.values() for path in paths}
+    for short in ("crashes", "second", "impostor"):
+        world.done("uninstall", name_of(short), "--yes")
+        gone = owned[ZOO[short].distribution or f"unlabeled-{short}"]
+        contents = {path: data for path, data in contents.items() if path not in gone}
+        assert not [path for path in gone if Path(path).exists()]
+        assert all(Path(path).read_bytes() == data for path, data in contents.items())
