@@ -48,7 +48,7 @@ class Graph(Modality):
         for name, values, limit in (("nodes", nodes, self.config.node_types), ("edges", edges, limits)):
             whole = values.size == 0 or np.issubdtype(values.dtype, np.integer)
             if not whole or (values < 0).any() or (values >= limit).any():
-                raise ValueError(f"{name} holds what is no node or no type; they count from 0")
+                raise ValueError(f"{name} of the graph name a node or type that does not exist; both count from 0")
         return {"nodes": nodes.astype(np.int64) + 1, "edges": (edges + [0, 0, 1]).astype(np.int64)}
 
     def collate(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
