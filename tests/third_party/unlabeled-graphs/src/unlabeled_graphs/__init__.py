@@ -1,0 +1,1 @@
+"""Molecules as graphs: atoms are nodes, bonds are edges."""
