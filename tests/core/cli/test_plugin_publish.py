@@ -80,7 +80,6 @@ def test_from_publishing_to_an_advisory(run: Run, index: str, tmp_path: Path) ->
 def test_what_is_given_wrongly(run: Run, index: str, tmp_path: Path) -> None:
     wheel, _ = write(tmp_path, "1.0")
     for line, problem in {
-        ("publish", wheel): "Missing option '--index'",
         (
             "publish",
             wheel,
@@ -95,7 +94,6 @@ def test_what_is_given_wrongly(run: Run, index: str, tmp_path: Path) -> None:
         ): f"{tmp_path}/none: holds no index (plugins.json is missing)",
         ("publish", wheel, "--index", "https://127.0.0.1:9/"): "https:/127.0.0.1:9: holds no index",
         ("yank", "clifar==1.0", "--index", index): "give either --reason TEXT or --undo",
-        ("yank", "clifar==1.0", "--index", index, "--undo", "--reason", "x"): "give either --reason TEXT or --undo",
         ("yank", "clifar==1.0", "--index", index, "--undo"): "no plugin 'clifar' in the index",
     }.items():
         done = run("plugins", *line)
