@@ -99,3 +99,18 @@ def test_promises_name_tests_that_exist() -> None:
         for part in path.split():
             assert (Path(__file__).parents[1] / part).exists(), part
     assert os.access(Path(__file__).parents[1] / ".ci" / "run", os.X_OK)
+
+
+def test_attacks_name_tests_that_exist() -> None:
+    root = Path(__file__).parents[1]
+    _, _, table = (
+        (root / "core" / "ARCHITECTURE.md").read_text().partition("## Attacks, and the tests that refuse them")
+    )
+    rows = [line for line in table.partition("\n## ")[0].splitlines() if "test_" in line]
+    assert len(rows) == 13
+    for row in rows:
+        file = ""
+        for path, name in re.findall(r"`([\w/]*(?:\.py)?)(?:::(\w+))?`", row):
+            file = path or file
+            text = (root / "tests" / "registry" / file).read_text()
+            assert not name or f"def {name}(" in text, f"{file}::{name}"

@@ -3,7 +3,7 @@
     python tests/benchmarks/registry.py [PLUGINS] [REPEATS]
 
 prints milliseconds, the median and the best, with what the last command kept and without it (files are in the system's memory
-in both); on a machine that does other things too, the best is nearer to the truth.
+in both), and with a policy that names them all; on a machine that does other things too, the best is nearer to the truth.
 Importing any of the plugins raises. Then it prints what negotiating the objectives of 200 of them with the modalities of 200
 takes, each with an encoder of its own and every twentieth with one for all modalities.
 """
@@ -65,12 +65,18 @@ def main(plugins: int = 1000, repeats: int = 21) -> None:
         list_plugins = [sys.executable, "-m", "unlabeled", "plugins", "list"]
         listing = subprocess.run(list_plugins, env=environment, check=True, capture_output=True, text=True).stdout
         assert listing.count(" enabled") >= plugins, listing
-        times: dict[str, list[float]] = {"python -c pass": [], "plugins list": [], "plugins list, nothing kept": []}
+        policy = Path(folder, "policy.toml")
+        tables = (f'[[allowed]]\nname = "unlabeled-plugin{number}"\neditable = true\n' for number in range(plugins))
+        policy.write_text("schema = 1\n" + "".join(tables))
+        with_policy = environment | {"UNLABELED_POLICY": str(policy)}
+        names = ("python -c pass", "plugins list", "plugins list, nothing kept", "plugins list, with a policy")
+        times: dict[str, list[float]] = {name: [] for name in names}
         for _ in range(repeats):  # in turns, so that what else the machine does falls on all
             for name, values in times.items():
                 if name.endswith("nothing kept"):
                     (config / "manifests.json").unlink()
-                values.append(_seconds([sys.executable, "-c", "pass"] if "pass" in name else list_plugins, environment))
+                command = [sys.executable, "-c", "pass"] if "pass" in name else list_plugins
+                values.append(_seconds(command, with_policy if name.endswith("policy") else environment))
     nothing = times["python -c pass"]
     for name, values in times.items():
         more = [statistics.median(values) - statistics.median(nothing), min(values) - min(nothing)]

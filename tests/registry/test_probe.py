@@ -114,6 +114,7 @@ def test_the_doctor_tells_of_components_that_are_used_and_missing(site: Path) ->
 
 def test_the_doctor_tells_of_a_torchaudio_that_breaks_transformers(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, version in (("torch", "2.15.0"), ("torchaudio", "2.11.0")):
+        monkeypatch.delitem(sys.modules, name, raising=False)  # where it is imported, Python answers with that one
         (site / f"{name}-{version}.dist-info").mkdir()
         monkeypatch.delitem(sys.modules, name, raising=False)  # else the one that is imported here would be found
     (problem,) = libraries.audio_problems()

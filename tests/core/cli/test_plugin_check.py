@@ -98,3 +98,19 @@ def test_a_new_plugin_is_green_with_no_edit(kinds: str, tmp_path: Path) -> None:
     done = unlabeled("check", "unlabeled-sensors", folder=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-1].startswith("green: unlabeled-sensors 0.1.0: ")
+
+
+@pytest.mark.slow
+def test_what_was_checked_is_published(tmp_path: Path) -> None:
+    assert unlabeled("new", "sensors", "--kind", "modality,objective", folder=tmp_path).returncode == 0
+    line = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "--no-index", "-w", "dist"]
+    subprocess.run([*line, "./unlabeled-sensors"], cwd=tmp_path, check=True)
+    wheel = "dist/unlabeled_sensors-0.1.0-py3-none-any.whl"
+    for arguments in (
+        ["check", wheel, "--json", "report.json"],
+        ["index", "build", "index"],
+        ["publish", wheel, "--index", "index", "--report", "report.json"],
+    ):
+        done = unlabeled(*arguments, folder=tmp_path)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith("published unlabeled-sensors 0.1.0: ")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -40,6 +41,23 @@ def green(wheel: Path, name: str, version: str) -> dict[str, Any]:
     counts = {"green": True, "required": 5, "ran": 5, "passed": 5}
     made = {"plugin": name, "version": version, "sha256": read_wheel(wheel).sha256, "unlabeled": "0.1.0"}
     return {"schema": 1, **counts, **made, "checks": checks}
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An index of two plugins and of a distribution that is none, made once."""
+    folder = tmp_path_factory.mktemp("built")
+    for version in ("0.9", "1.0", "1.10"):
+        write_wheel(folder / "wheels", "unlabeled-radar", manifest("unlabeled-radar"), FILES, version)
+    write_wheel(folder / "wheels", "unlabeled-touch", manifest("unlabeled-touch"), FILES)
+    write_wheel(folder / "wheels", "unlabeled-helper", None)
+    build(folder / "index", [folder / "wheels"])
+    return folder / "index"
+
+
+@pytest.fixture
+def index(built: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(built, tmp_path / "index"))
 
 
 @pytest.fixture

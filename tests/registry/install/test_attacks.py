@@ -1,11 +1,15 @@
 """What an installation refuses, each time leaving the environment as it was; the messages are what a person reads."""
 
+import hashlib
+import json
 import tarfile
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from unlabeled_registry.testing import write_wheel
 
 World = Any
 RUNS = "import pathlib; pathlib.Path({path!r}).write_text('ran')\n"
@@ -115,6 +119,71 @@ def test_a_manifest_other_than_the_one_the_index_shows(world: World) -> None:
         "plugins.json was changed: its manifest is not that of unlabeled_tones-1.0-py3-none-any.whl"
         in world.refused("install", "tones", "--yes")
     )
+
+
+MANIFEST = """\
+schema = 1
+name = "unlabeled-tones"
+api = ">=1.0,<2"
+summary = "A plugin of tests"
+
+[[provides]]
+kind = "evaluator"
+id = "judge"
+object = "unlabeled_tones:Judge"
+summary = "Judges"
+"""
+
+
+def forge(world: World, manifest: str, beside: dict[str, str]) -> None:
+    """Put another wheel in the place of a plugin's, and let the index say so: its keeper is the attacker."""
+    path = world.plugin("unlabeled-tones")
+    file = world.root / "index" / "plugins.json"
+    data = json.loads(file.read_text())
+    write_wheel(path.parent, "unlabeled-tones", manifest, beside=beside)
+    (release,) = data["plugins"]["unlabeled-tones"]["releases"]
+    release["sha256"], release["size"] = hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_size
+    file.write_text(json.dumps(data))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "beside", "problem"),
+    [
+        ("-tones", "-base", {}, "name: 'unlabeled-base' is not the distribution's name, 'unlabeled-tones'"),
+        ('"judge"', '"base/judge"', {}, "id: 'base/judge' must be lower-case letters, digits and hyphens"),
+        ("_tones:", "_base:", {}, "'unlabeled_base:Judge' lies outside the plugin's own package"),
+        ("_tones:Judge", "_tones.none:Judge", {}, "'unlabeled_tones.none:Judge' is not in the wheel"),
+        ("", "", {"../evil.py": ""}, "../evil.py"),
+        ("", "", {"evil.pth": "import os"}, "refused: evil.pth lies outside the plugin's own package"),
+        (
+            "",
+            "",
+            {"unlabeled_base/judge.py": ""},
+            "refused: unlabeled_base/judge.py lies outside the plugin's own package",
+        ),
+    ],
+    ids=["name", "id", "object", "missing", "path", "pth", "package"],
+)
+def test_a_wheel_that_reaches_for_what_is_anothers(
+    world: World, old: str, new: str, beside: dict[str, str], problem: str
+) -> None:
+    world.unpack(world.plugin("unlabeled-base"))
+    forge(world, MANIFEST.replace(old, new), beside)
+    assert problem in world.refused("install", "tones", "--yes")
+
+
+def test_a_plugin_that_the_policy_does_not_allow_is_not_even_tried(world: World) -> None:
+    ran, policy = world.root / "ran", world.root / "policy.toml"
+    world.plugin("unlabeled-tones", code=RUNS.format(path=str(ran)))
+    policy.write_text("schema = 1\n")
+    told = world.refused("install", "tones", "--yes", UNLABELED_POLICY=str(policy))
+    assert f"is not allowed by {policy}: it does not name this plugin; nothing was installed" in told
+    assert not ran.exists()
+    world.done("install", "tones", "--yes")
+    world.done("policy", "write", "--editable", "--out", str(policy))
+    world.done("uninstall", "tones", "--yes")
+    world.done("install", "tones", "--yes", UNLABELED_POLICY=str(policy))
+    assert world.packages()["unlabeled_tones"] == "1.0"
 
 
 def write_source(path: Path, code: str) -> None:

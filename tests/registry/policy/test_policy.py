@@ -45,12 +45,14 @@ LOAD = """
 import sys
 from unlabeled_registry.errors import RegistryError
 from unlabeled_registry.registry import discover
+discovered = []
 try:
     registry = discover()
+    discovered = registry.plugins
     print(registry.load(registry.find("encoder", sys.argv[1])).__name__)
 except RegistryError as error:
     print(type(error).__name__, *error.problems, sep=": ")
-    print(*(f"{p.name}: {p.state} ({p.reason})" for p in registry.plugins if sys.argv[1].startswith(p.owner + "/")), sep="\\n")
+    print(*(f"{p.name}: {p.state} ({p.reason})" for p in discovered if sys.argv[1].startswith(p.owner + "/")), sep="\\n")
 """
 
 
@@ -295,16 +297,31 @@ def test_a_checkout_is_allowed_where_the_policy_says_so(cluster: Cluster) -> Non
         (None, "no policy: cannot be read (No such file or directory)"),
     ],
 )
-def test_a_damaged_policy_allows_nothing(cluster: Cluster, text: str | None, problem: str) -> None:
-    cluster.install("tones")
+def test_a_damaged_policy_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str | None, problem: str
+) -> None:
+    file = tmp_path / "policy.toml"
     if text is not None:
-        cluster.policy.write_text(text)
-    done = cluster.run("plugins", "list")
-    assert (done.returncode, done.stdout) == (2, "")
-    (line,) = done.stderr.splitlines()
-    assert line.startswith(f"error: {cluster.policy}: no policy: ")
+        file.write_text(text)
+    monkeypatch.setenv("UNLABELED_POLICY", str(file))
+    with pytest.raises(RegistryError) as error:
+        files.read_policies()
+    (line,) = error.value.problems
+    assert line.startswith(f"{file}: no policy: ")
     assert problem in line
     assert line.endswith("; until it is mended, no plugin is used")
+
+
+def test_a_damaged_policy_allows_nothing(cluster: Cluster) -> None:
+    cluster.install("tones")
+    cluster.policy.write_text("schema =")
+    for arguments in (["plugins", "list"], ["recipes", "tones-start"]):
+        done = cluster.run(*arguments)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith(f"error: {cluster.policy}: no policy: no valid TOML (")
+        assert len(done.stderr.splitlines()) == 1
+    assert cluster.load()[0].startswith("RegistryError: ")
+    assert cluster.imported() == []
 
 
 def test_with_a_damaged_policy_what_needs_no_plugin_works(cluster: Cluster) -> None:
@@ -360,4 +377,15 @@ def test_a_run_that_needs_it_ends_with_one_line(cluster: Cluster, tmp_path: Path
     assert done.stderr.splitlines() == [
         f"error: plugin 'unlabeled-tones' is not allowed by {cluster.policy}: {reason}; ask who keeps that file"
     ]
+    assert cluster.imported() == []
+
+
+@pytest.mark.slow
+def test_the_conformance_kit_imports_none_of_it_either(cluster: Cluster) -> None:
+    package = cluster.install("tones")
+    cluster.allow()
+    reason = change(package)
+    done = cluster.python("-m", "unlabeled.testing", "tones")
+    assert done.returncode == 2
+    assert f"plugin 'unlabeled-tones' is disabled: not allowed by {cluster.policy}: {reason}" in done.stderr
     assert cluster.imported() == []

@@ -62,7 +62,7 @@ def check_plugin(
 def requirements(name: str, registry: Registry) -> tuple[Plugin, list[Required]]:
     """A plugin and what it must prove, from its manifest alone; `RegistryError` where it cannot be used."""
     plugin = registry.plugin(name)
-    if plugin.manifest is None or not plugin.usable:
+    if plugin.manifest is None or not (registry.admit(plugin) and plugin.usable):
         raise RegistryError(f"plugin {plugin.name!r} is {plugin.state}: {plugin.reason}")
     return plugin, list(required(plugin.manifest))
 
