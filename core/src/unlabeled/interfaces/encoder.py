@@ -6,13 +6,14 @@ from typing import Any, ClassVar
 
 import torch
 from pydantic import BaseModel
-from torch import Tensor, nn
+from torch import Tensor
 
 from unlabeled.interfaces.batch import Batch, Encoded, Layout, Tokens
 from unlabeled.interfaces.modality import Config, Modality
+from unlabeled.interfaces.module import Module
 
 
-class Encoder(nn.Module, ABC):
+class Encoder(Module, ABC):
     """A backbone, usually a thin adapter of a transformers model.
 
     The least one needs: `width`, `embed`, `encode`. What else it implements it says in `provides` (see `CAPABILITIES`);

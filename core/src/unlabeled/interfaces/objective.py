@@ -8,12 +8,13 @@ from typing import ClassVar
 
 import torch
 from pydantic import BaseModel
-from torch import Tensor, nn
+from torch import Tensor
 
 from unlabeled.interfaces.batch import Encoded, View
 from unlabeled.interfaces.draws import Draws
 from unlabeled.interfaces.encoder import Encoder
 from unlabeled.interfaces.modality import ComponentSpec, Config
+from unlabeled.interfaces.module import Module
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class Context:
         return self.encoders[view.encoder].pool(self.encoded(view))
 
 
-class Objective(nn.Module, ABC):
+class Objective(Module, ABC):
     """A self-supervised method. The least one needs: `views`, `represent` and `loss`; SimCLR is thirty lines.
 
     No objective communicates: `represent` sees one micro-batch, `loss` sees own rows and, of the outputs named in
