@@ -58,6 +58,9 @@ def test_the_matrix_says_what_fits(command: Command, site: Path) -> None:
     found = {(cell["objective"], cell["modality"]): cell for cell in cells}
     assert found["standard/simclr", "graphs/graph"]["runs"], "GraphCL needs no objective of its own"
     assert found["graphs/masked-node-prediction", "graphs/graph"]["runs"]
+    assert found["graphs/masked-node-prediction", "vision/image"]["reason"] == (
+        "graphs/masked-node-prediction is for graphs/graph, not vision/image; choose another objective"
+    )
     words = found["text/masked-language-modelling", "graphs/graph"]
     assert not words["runs"]
     assert words["reason"] == (

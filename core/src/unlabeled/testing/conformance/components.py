@@ -183,6 +183,7 @@ def _takes_something(bench: Bench, component: Component) -> None:
 def _declared_objective(bench: Bench, component: Component, type_: type[Objective]) -> None:
     declared, own = set(component.requires) - {PAIRED}, set(type_.requires) - {PAIRED}  # which no encoder provides
     _require(own == declared, component, f"the manifest requires {_names(declared)}, the class {_names(own)}")
+    _takes_something(bench, component)
 
 
 def _names(words: Any) -> str:
