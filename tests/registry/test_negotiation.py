@@ -82,6 +82,17 @@ class TestMatrix:
         ids = part("modality", "text/ids", encoder="text/bert", dense=False)
         assert not cell((ids, PATCH, masked), masked, ids).runs
 
+    def test_an_objective_that_names_its_modalities_runs_on_no_other(self) -> None:
+        own = part("objective", "text/own", modalities=("text/text",))
+        assert cell((*ALL, own), own, TEXT).runs
+        assert cell((*ALL, own), own, IMAGE) == Cell(
+            "text/own",
+            "vision/image",
+            False,
+            "text/own is for text/text, not vision/image; choose another objective",
+            None,
+        )
+
     def test_a_pair(self) -> None:
         assert cell(ALL, CLIP, TEXT) == Cell(
             "crossmodal/clip", "text/text", True, "with a second modality", "text/bert"
@@ -133,7 +144,10 @@ def many(seed: int) -> list[Component]:
         default = random.choice([f"{owner}/net", "plugin3/net", "gone/net"])
         parts += [
             part(
-                "objective", f"{owner}/task", requires=tuple(random.sample([*CAPABLE, "paired"], random.randint(0, 4)))
+                "objective",
+                f"{owner}/task",
+                requires=tuple(random.sample([*CAPABLE, "paired"], random.randint(0, 4))),
+                modalities=random.choice([("*",), ("*",), (f"{owner}/signal", "plugin0/signal")]),
             ),
             part("modality", f"{owner}/signal", encoder=default, dense=random.random() < 0.7),
             part(
@@ -153,6 +167,7 @@ def test_the_matrix_is_what_negotiating_each_pair_gives(seed: int) -> None:
     for found in matrix(parts.values()):
         objective, modality = parts[found.objective], parts[found.modality]
         fitting = [e.id for e in encoders_of(modality, encoders) if negotiate(objective, e).runs]
+        fitting = fitting if objective.takes(modality) else []
         assert (found.runs, found.encoder) == (bool(fitting), fitting[0] if fitting else None)
 
 
@@ -162,7 +177,12 @@ def test_every_refusal_names_a_capability_and_a_cure(seed: int) -> None:
     refusals = [found for found in matrix(parts.values()) if not found.runs]
     assert refusals
     for found in refusals:
-        required = [name for name in parts[found.objective].requires if name != "paired"]
+        objective = parts[found.objective]
+        if not objective.takes(parts[found.modality]):
+            assert all(name in found.reason for name in objective.modalities)
+            assert found.reason.endswith(f", not {found.modality}; choose another objective")
+            continue
+        required = [name for name in objective.requires if name != "paired"]
         assert any(name in found.reason for name in required) or "has no encoder" in found.reason
         assert found.modality in found.reason
         assert "; install or write one that " in found.reason

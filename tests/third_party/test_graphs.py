@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -58,6 +59,9 @@ def test_the_matrix_says_what_fits(command: Command, site: Path) -> None:
     found = {(cell["objective"], cell["modality"]): cell for cell in cells}
     assert found["standard/simclr", "graphs/graph"]["runs"], "GraphCL needs no objective of its own"
     assert found["graphs/masked-node-prediction", "graphs/graph"]["runs"]
+    assert found["graphs/masked-node-prediction", "vision/image"]["reason"] == (
+        "graphs/masked-node-prediction is for graphs/graph, not vision/image; choose another objective"
+    )
     words = found["text/masked-language-modelling", "graphs/graph"]
     assert not words["runs"]
     assert words["reason"] == (
@@ -102,9 +106,24 @@ def test_both_recipes_are_the_same_on_any_number_of_processes_and_micro_batches(
                     recipe["modalities"]["graph"]["encoder"].update(width=8, layers=2)
                     recipe["data"]["options"] = {{**recipe["data"].get("options", {{}}), "train": 64, "test": 4}}
                     recipe["training"] = {{"batch_size": 14, "learning_rate": 1e-3}}
-                    check_invariance(recipe, processes, on=(1, 2), micro_batches=(1, 2))
+                    check_invariance(recipe, processes, on=(2,), micro_batches=(2,))
     """
     run(code, site, tmp_path)
+
+
+def test_an_objective_that_claims_all_modalities_and_reads_nodes_is_caught(site: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "site"
+    shutil.copytree(site, copy)
+    manifest = copy / "unlabeled_graphs" / "unlabeled.toml"
+    named = 'modalities = ["graphs/graph"] # it reads their nodes\n'
+    assert named in manifest.read_text()
+    manifest.write_text(manifest.read_text().replace(named, ""))
+    variables = {**os.environ, "PYTHONPATH": str(copy)}
+    command = [sys.executable, "-m", "unlabeled.testing", "graphs", "--only", "modalities"]
+    found = subprocess.run(command, capture_output=True, text=True, env=variables, check=False)
+    assert found.returncode == 1, found.stderr
+    assert "on data of another kind it fails with AttributeError" in found.stdout
+    assert "or name its modalities in the manifest" in found.stdout
 
 
 def molecules(modality: Any, count: int) -> list[Any]:

@@ -25,13 +25,13 @@ class Component(NamedTuple):
     summary: str
     requires: tuple[str, ...] = ()  # objective: the capabilities it needs
     provides: tuple[str, ...] = ()  # encoder: the capabilities it can have at most
-    modalities: tuple[str, ...] = (ANY,)  # encoder, augmentation: full ids of the modalities it takes
+    modalities: tuple[str, ...] = (ANY,)  # encoder, augmentation, objective: full ids of the modalities it takes
     encoder: str | None = None  # modality: full id of its default encoder
     columns: tuple[str, ...] = ()  # modality: the column types it reads
     dense: bool = True  # modality: its main input is an array of numbers (B, C, *dims), which encoders for all can read
 
     def takes(self, modality: "Component") -> bool:
-        """Whether this encoder or augmentation works on the modality."""
+        """Whether this encoder, augmentation or objective works on the modality."""
         for_all = ANY in self.modalities and (modality.dense or self.kind != "encoder")
         return for_all or modality.id in self.modalities
 

@@ -41,18 +41,28 @@ def negotiate(objective: Component, encoder: Component) -> Verdict:
     return Verdict(True, (), f"with {encoder.id}{paired}")
 
 
+def refusal(objective: Component, modality: Component) -> str | None:
+    """Why an objective that names its modalities does not run on this one; None where it does, given an encoder."""
+    if objective.takes(modality):
+        return None
+    return f"{objective.id} is for {listed(objective.modalities)}, not {modality.id}; choose another objective"
+
+
 def matrix(components: Iterable[Component]) -> list[Cell]:
     """Every objective on every modality, both by full id."""
     parts = sorted(components, key=lambda component: component.id)
     encoders = [part for part in parts if part.kind == "encoder"]
     for_all, anywhere = _First([part for part in encoders if ANY in part.modalities]), _First(encoders)
     offers = [_Offer(part, encoders, for_all, anywhere) for part in parts if part.kind == "modality"]
-    return [
-        Cell(objective.id, offer.modality.id, *offer[objective.requires])
-        for objective in parts
-        if objective.kind == "objective"
-        for offer in offers
-    ]
+    cells = []
+    for objective in parts:
+        if objective.kind != "objective":
+            continue
+        for offer in offers:
+            reason = None if objective.modalities == (ANY,) else refusal(objective, offer.modality)
+            answer = offer[objective.requires] if reason is None else (False, reason, None)
+            cells.append(Cell(objective.id, offer.modality.id, *answer))
+    return cells
 
 
 def encoders_of(modality: Component, encoders: Iterable[Component]) -> list[Component]:

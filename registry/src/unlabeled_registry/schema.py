@@ -152,7 +152,7 @@ OF_KIND: dict[str, dict[str, Key]] = {
     },
     "encoder": {"modalities": Key(_modalities), "provides": Key(_capabilities, required=False)},
     "augmentation": {"modalities": Key(_modalities, required=False)},
-    "objective": {"requires": Key(_capabilities, required=False)},
+    "objective": {"requires": Key(_capabilities, required=False), "modalities": Key(_modalities, required=False)},
     "evaluator": {},
     "source": {},
     "recipe": {},

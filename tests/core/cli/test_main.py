@@ -12,6 +12,7 @@ from unlabeled.cli.main import COMMANDS, main
 from unlabeled.cli.plugins.group import COMMANDS as PLUGIN_COMMANDS
 from unlabeled.errors import UnlabeledError
 from unlabeled_registry.errors import PluginError
+from unlabeled_registry.registry import discover
 
 HEAVY = ("torch", "transformers", "datasets", "pydantic", "typer", "numpy", "unlabeled_clidemo")
 
@@ -123,6 +124,19 @@ def test_a_defect_is_one_line_too(capsys: pytest.CaptureFixture[str], command: M
     code, _, err = result(capsys, "act")
     assert code == 1
     assert err == ("error: unexpected ZeroDivisionError: by zero; this is a defect of unlabeled, --debug shows where\n")
+
+
+def test_a_plugins_defect_is_said_to_be_its_own(capsys: pytest.CaptureFixture[str], command: ModuleType) -> None:
+    manifest = discover().plugin("unlabeled-standard").manifest
+    assert manifest is not None
+    defect = compile("\n\n1 / 0", str(manifest.path.parent / "networks.py"), "exec")
+    command.act = lambda: exec(defect)  # type: ignore[attr-defined]
+    code, _, err = result(capsys, "act")
+    assert (code, err) == (
+        1,
+        "error: unexpected ZeroDivisionError: division by zero; this is a defect of plugin unlabeled-standard "
+        "(networks.py, line 3), --debug shows where\n",
+    )
 
 
 @pytest.mark.parametrize("error", [UnlabeledError("bad"), PluginError("x", "bad"), ZeroDivisionError("bad")])

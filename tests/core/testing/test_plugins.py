@@ -44,7 +44,7 @@ def test_the_list_is_closed_and_each_promise_has_a_check() -> None:
         "modality": 19,
         "encoder": 21,
         "augmentation": 12,
-        "objective": 23,
+        "objective": 24,
         "evaluator": 12,
         "source": 11,
         "recipe": 3,

@@ -14,7 +14,7 @@ from unlabeled.cli.lazy import LazyGroup
 from unlabeled.errors import Stopped, UnlabeledError
 from unlabeled_registry.errors import RegistryError, one_line
 from unlabeled_registry.install.journal import interrupted
-from unlabeled_registry.registry import SELECTION_VARIABLE
+from unlabeled_registry.registry import SELECTION_VARIABLE, discover
 
 COMMANDS = {
     "train": ("unlabeled.cli.train:train", "Pretrain as a recipe says; the same command again continues."),
@@ -77,8 +77,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as error:
         if debug:
             raise
-        _fail(1, f"unexpected {one_line(error)}; this is a defect of unlabeled, --debug shows where")
+        _fail(1, f"unexpected {one_line(error)}; this is a defect of {_whose(error)}, --debug shows where")
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _whose(error: Exception) -> str:
+    """Whose defect an unexpected error is."""
+    from unlabeled_registry.blame import blame
+
+    try:
+        return blame(error, discover().plugins) or "unlabeled"
+    except Exception:  # it may be discovery that fails
+        return "unlabeled"
 
 
 def _fail(code: int, *problems: str) -> None:

@@ -12,16 +12,19 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Batch:
-    """Samples of one modality, ready for its encoder."""
+    """Samples of one modality, ready for its encoder.
+
+    inputs: exactly as the forward of the transformers model names them: pixel_values, input_ids, attention_mask, ...; rows
+        first; what augmentations change
+    ids: (B,) int64: each sample's number in its data set, the key of all its randomness.
+    present: (B,) bool: False where the cell was missing and the modality's blank stands in.
+    extra: what else the modality's own code needs: word ids, lengths (see `Modality.extras`).
+    """
 
     inputs: dict[str, Tensor]
-    """Exactly as the forward of the transformers model names them: pixel_values, input_ids, attention_mask, ..."""
     ids: Tensor
-    """(B,) int64: each sample's number in its data set, the key of all its randomness."""
     present: Tensor
-    """(B,) bool: False where the cell was missing and the modality's blank stands in."""
     extra: dict[str, Any] = field(default_factory=dict)
-    """What else the modality's own code needs: word ids, lengths, edges."""
 
     @property
     def rows(self) -> int:
@@ -44,18 +47,21 @@ class Batch:
 
 @dataclass(frozen=True)
 class View(Batch):
-    """What an objective sees: a batch after augmentation and masking."""
+    """What an objective sees: a batch after augmentation and masking.
+
+    encoder: name of the encoder (the key under `modalities` in the recipe) this view is for.
+    role: the augmentation pipeline it went through; `plain` is no augmentation at all.
+    index: number of this view among those of the same encoder and role.
+    masks: name -> (B, N) bool, True where the masking chose the token. What happens to it is the objective's decision.
+    window: (B, 2 * axes) float: where the view lies in its sample, in fractions (start and end of each axis), if it
+        does.
+    """
 
     encoder: str = ""
-    """Name of the encoder (the key under `modalities` in the recipe) this view is for."""
     role: str = "plain"
-    """The augmentation pipeline it went through; `plain` is no augmentation at all."""
     index: int = 0
-    """Number of this view among those of the same encoder and role."""
     masks: dict[str, Tensor] = field(default_factory=dict)
-    """Name -> (B, N) bool, True where the masking chose the token. What happens to it is the objective's decision."""
     window: Tensor | None = None
-    """(B, 2 * axes) float: where the view lies in its sample, in fractions (start and end of each axis), if it does."""
 
     @property
     def key(self) -> tuple[str, str, int]:
@@ -69,16 +75,20 @@ class View(Batch):
 
 @dataclass(frozen=True)
 class Layout:
-    """How the tokens of a batch lie, known without running the network."""
+    """How the tokens of a batch lie, known without running the network.
+
+    grid: tokens along each axis, e.g. (T, H, W); their product is N. (N,) where they lie in no order (the nodes of a graph).
+    lengths: (B,) int64: number of real tokens of each row; for a padded batch the first `lengths[b]` are real, so what leaves
+        tokens out moves the others up.
+    maskable: (B, N) bool: tokens that a masking may choose (no padding, no special tokens).
+    groups: (B, N) int64: tokens with the same number belong together (the pieces of a word); None where each stands
+        alone.
+    """
 
     grid: tuple[int, ...]
-    """Tokens along each axis, e.g. (T, H, W); their product is N."""
     lengths: Tensor
-    """(B,) int64: number of real tokens of each row; for a padded batch the first `lengths[b]` are real."""
     maskable: Tensor
-    """(B, N) bool: tokens that a masking may choose (no padding, no special tokens)."""
     groups: Tensor | None = None
-    """(B, N) int64: tokens with the same number belong together (the pieces of a word); None where each stands alone."""
 
     @staticmethod
     def dense(grid: tuple[int, ...], rows: int, device: torch.device) -> "Layout":
@@ -97,20 +107,24 @@ class Layout:
 
 @dataclass(frozen=True)
 class Tokens:
-    """Embedded samples, before the layers of the encoder."""
+    """Embedded samples, before the layers of the encoder.
+
+    values: (B, N, D) content tokens.
+    prefix: (B, S, D) class and register tokens, which are never masked or dropped.
+    positions: what the encoder needs to know of each token's place after some are dropped: (B, N, ...) or None.
+    padding: (B, N) bool, True where the token is real (torch's attention has it the other way round); None where all are.
+    features: what else belongs to the tokens, rows first, and all that `encode` needs beside `values`, as it sees no batch
+        (the edges of a graph). Named in common: `local` (B, N, L), convolution features after their norm, and `local-raw`,
+        before it (wav2vec 2.0 and its kin).
+    grid: tokens along each axis, where the encoder needs it to put them back in place.
+    """
 
     values: Tensor
-    """(B, N, D) content tokens."""
     prefix: Tensor | None = None
-    """(B, S, D) class and register tokens, which are never masked or dropped."""
     positions: Tensor | None = None
-    """What the encoder needs to know of each token's place after some are dropped: (B, N, ...) or None."""
     padding: Tensor | None = None
-    """(B, N) bool, True where the token is real; None where all are."""
     features: dict[str, Tensor] = field(default_factory=dict)
-    """`local`: (B, N, L) convolution features after their norm; `local-raw`: before it (wav2vec 2.0 and its kin)."""
     grid: tuple[int, ...] | None = None
-    """Tokens along each axis, where the encoder needs it to put them back in place."""
 
     def with_values(self, values: Tensor) -> "Tokens":
         """The same tokens with other values (B, N, D)."""
@@ -128,17 +142,19 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Encoded:
-    """What the layers of an encoder made of tokens."""
+    """What the layers of an encoder made of tokens.
+
+    values: (B, N, D) content tokens, or (B, K, D) where `keep` chose K of them, in the order of `keep`.
+    prefix: (B, S, D) the encoded prefix tokens, the class token first where there is one.
+    grid: content tokens along each axis, where none was dropped and `pool` needs it to know their places.
+    padding: (B, N or K) bool, True where the token is real; None where all are.
+    layers: where `encode(layers=...)` asked for them: (B, N, D) of each layer, the first layer first.
+    features: the features of the tokens, handed on.
+    """
 
     values: Tensor
-    """(B, N, D) content tokens, or (B, K, D) where `keep` chose K of them, in the order of `keep`."""
     prefix: Tensor | None = None
-    """(B, S, D) the encoded prefix tokens, the class token first where there is one."""
     grid: tuple[int, ...] | None = None
-    """Content tokens along each axis, where none was dropped and `pool` needs it to know their places."""
     padding: Tensor | None = None
-    """(B, N or K) bool, True where the token is real; None where all are."""
     layers: tuple[Tensor, ...] = ()
-    """Where `encode(layers=...)` asked for them: (B, N, D) of each layer, the first layer first."""
     features: dict[str, Tensor] = field(default_factory=dict)
-    """The features of the tokens, handed on."""

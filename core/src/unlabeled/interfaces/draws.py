@@ -40,12 +40,16 @@ class Draws:
     """The randomness of the rows of one view; `draws('name')` opens a stream.
 
     The order and number of calls mean nothing: the same name gives the same numbers again. Use one name for one purpose.
+
+    seed, epoch, encoder, role, view: what a row's numbers are keyed by, beside its id.
+    ids: (B,) int64 sample ids; results lie on their device.
+    step: what `batch` is keyed by, beside the seed.
+    path: names of the pipelines' members that these draws are within.
     """
 
     seed: int
     epoch: int
     ids: Tensor
-    """(B,) int64 sample ids; results lie on their device."""
     encoder: str = ""
     role: str = ""
     view: int = 0
@@ -74,10 +78,12 @@ class Draws:
 
 @dataclass(frozen=True)
 class Stream:
-    """Numbers of one name. Shapes are without the leading B; a larger shape holds a smaller one as its prefix."""
+    """Numbers of one name. Shapes are without the leading B; a larger shape holds a smaller one as its prefix.
+
+    roots: (B,) int64, one hash a row.
+    """
 
     roots: Tensor
-    """(B,) int64, one hash a row."""
 
     def bits(self, *shape: int) -> Tensor:
         """(B, *shape) int64, all 64 bits random; each index is hashed on its own."""

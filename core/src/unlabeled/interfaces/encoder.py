@@ -6,26 +6,30 @@ from typing import Any, ClassVar
 
 import torch
 from pydantic import BaseModel
-from torch import Tensor, nn
+from torch import Tensor
 
 from unlabeled.interfaces.batch import Batch, Encoded, Layout, Tokens
 from unlabeled.interfaces.modality import Config, Modality
+from unlabeled.interfaces.module import Module
 
 
-class Encoder(nn.Module, ABC):
+class Encoder(Module, ABC):
     """A backbone, usually a thin adapter of a transformers model.
 
     The least one needs: `width`, `embed`, `encode`. What else it implements it says in `provides` (see `CAPABILITIES`);
     a manifest declares the most a class can have, an instance may have less.
 
     Shapes: B rows, N content tokens, D = width, P values of one patch.
+
+    width: D, set in `__init__`.
+    provides: the capabilities of this class; an instance that has fewer sets its own in `__init__`.
+    local_width: L, the width of `Tokens.features["local"]`; set by encoders with the capability `local-features`.
     """
 
     Config: ClassVar[type[BaseModel]] = Config
     provides: frozenset[str] = frozenset()
     width: int
     local_width: int
-    """L, the width of `Tokens.features["local"]`; set by encoders with the capability `local-features`."""
 
     def __init__(self, config: BaseModel, modality: Modality) -> None:
         """Build the network for `modality` (fitted: `input_shape`, vocabulary, ... are known)."""

@@ -59,35 +59,43 @@ class EvaluationData(Protocol):
 
 @dataclass(frozen=True)
 class EvaluationContext:
-    """What an evaluator may know of the run."""
+    """What an evaluator may know of the run.
+
+    seed: the run's.
+    train: the split to fit on.
+    test: the split to score on.
+    label: the label column, where the recipe or the source names one.
+    """
 
     seed: int
     train: str
-    """The split to fit on."""
     test: str
-    """The split to score on."""
     label: str | None
-    """The label column, where the recipe or the source names one."""
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One line of evaluations.jsonl."""
+    """One line of evaluations.jsonl.
+
+    on: the encoder's name, or `image->text`.
+    metrics: subject -> metric -> value; metric names are scikit-learn's and the field's.
+    protocol: how it was measured: enough to repeat it.
+    """
 
     on: str
-    """The encoder's name, or `image->text`."""
     metrics: dict[str, dict[str, float]]
-    """Subject -> metric -> value; metric names are scikit-learn's and the field's."""
     protocol: dict[str, Any] = field(default_factory=dict)
-    """How it was measured: enough to repeat it."""
 
 
 class Evaluator(ABC):
-    """Scores subjects. Subjects are measured alike: same data, same protocol, same seeds."""
+    """Scores subjects. Subjects are measured alike: same data, same protocol, same seeds.
+
+    needs_label: True where it scores against a label column; without one the evaluator is left out, and the run says
+        so.
+    """
 
     Config: ClassVar[type[BaseModel]] = Config
     needs_label: ClassVar[bool] = False
-    """True where it scores against a label column; without one the evaluator is left out, and the run says so."""
 
     def __init__(self, config: BaseModel) -> None:
         self.config = config

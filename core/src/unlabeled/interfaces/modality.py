@@ -30,19 +30,22 @@ class Modality(ABC):
     """How cells of one kind become batches. The least one needs: `input_name`, `decode`.
 
     Everything runs on loader workers except `fit`, so an instance must be cheap to copy and must not hold open files.
+
+    columns: column types (see `Source.columns`) this modality reads, `other` for cells of a kind of its own; the first
+        fitting column is used unless the recipe names one.
+    input_name: name of the main input, as the encoder's forward calls it; what generic encoders and augmentations work
+        on.
+    channel_axis: axis of the main input (rows are axis 0) that holds its channels; None where it has none (a waveform).
+    extras: collated names that belong in `Batch.extra` and not in the encoder's inputs.
+    cached: True where decoding costs more than reading the result back from disk.
     """
 
     Config: ClassVar[type[BaseModel]] = Config
     columns: ClassVar[tuple[str, ...]] = ()
-    """Column types (see `Source.columns`) this modality reads; the first fitting column is used unless the recipe names one."""
     input_name: ClassVar[str] = "pixel_values"
-    """Name of the main input, as the encoder's forward calls it; what generic encoders and augmentations work on."""
     channel_axis: ClassVar[int | None] = 1
-    """Axis of the main input (rows are axis 0) that holds its channels; None where it has none (a waveform)."""
     extras: ClassVar[tuple[str, ...]] = ()
-    """Collated names that belong in `Batch.extra` and not in the encoder's inputs."""
     cached: ClassVar[bool] = False
-    """True where decoding costs more than reading the result back from disk."""
 
     def __init__(self, config: BaseModel) -> None:
         self.config = config

@@ -8,67 +8,82 @@ from typing import ClassVar
 
 import torch
 from pydantic import BaseModel
-from torch import Tensor, nn
+from torch import Tensor
 
 from unlabeled.interfaces.batch import Encoded, View
 from unlabeled.interfaces.draws import Draws
 from unlabeled.interfaces.encoder import Encoder
 from unlabeled.interfaces.modality import ComponentSpec, Config
+from unlabeled.interfaces.module import Module
 
 
 @dataclass(frozen=True)
 class ViewSpec:
-    """Views an objective asks for, of each encoder it works on."""
+    """Views an objective asks for, of each encoder it works on.
+
+    role: the augmentation pipeline: `plain` (none), `weak`, `strong`, `global`, `local`, or a name the recipe defines.
+    count: how many views of this role, which differ in what they draw.
+    masks: name -> masking, e.g. {"mask": {"id": "standard/random-masking", "ratio": 0.75}}; a recipe may replace each.
+    """
 
     role: str = "plain"
-    """The augmentation pipeline: `plain` (none), `weak`, `strong`, `global`, `local`, or a name the recipe defines."""
     count: int = 1
     masks: Mapping[str, ComponentSpec] = field(default_factory=dict)
-    """Name -> masking, e.g. {"mask": {"id": "standard/random-masking", "ratio": 0.75}}; a recipe may replace each."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of the run when an objective is built."""
+    """What is known of the run when an objective is built.
+
+    samples: rows of the training split.
+    batch_size: rows of all processes and micro-batches of one optimizer step.
+    steps, epochs: how long the run is.
+    """
 
     samples: int
     batch_size: int
-    """Rows of all processes and micro-batches of one optimizer step."""
     steps: int
     epochs: float
 
 
 @dataclass(frozen=True)
 class Loss:
-    """What `loss` returns: sums over the process's own rows."""
+    """What `loss` returns: sums over the process's own rows.
+
+    sums: term -> scalar, summed over own rows; the trainer divides it by the term's global count.
+    statistics: detached; summed over micro-batches and processes, then handed to `after_step`.
+    monitors: name -> scalar for the log, averaged over processes by rows. By these names the trainer sees a collapse:
+        `TERM.chance_loss`, the mean of the contrastive term TERM where nothing can be told apart (ln of the number of
+        candidates); `codebook_perplexity...`; `teacher_entropy`, the mean entropy of a teacher's distribution, beside
+        `teacher_classes`, over how many.
+    """
 
     sums: dict[str, Tensor]
-    """Term -> scalar, summed over own rows; the trainer divides it by the term's global count."""
     statistics: dict[str, Tensor] = field(default_factory=dict)
-    """Detached; summed over micro-batches and processes, then handed to `after_step`."""
     monitors: dict[str, Tensor] = field(default_factory=dict)
-    """Name -> scalar for the log, averaged over processes by rows.
-
-    By these names the trainer sees a collapse: `TERM.chance_loss`, the mean of the contrastive term TERM where nothing can be
-    told apart (ln of the number of candidates); `codebook_perplexity...`; `teacher_entropy`, the mean entropy of a teacher's
-    distribution, beside `teacher_classes`, over how many.
-    """
 
 
 @dataclass(frozen=True)
 class Context:
-    """What an objective may know of the step it is in."""
+    """What an objective may know of the step it is in.
+
+    step, steps, epoch, seed: where the run is, and its seed.
+    rows: where this process's own rows lie in the gathered ones (`loss`).
+    ids: (rows of all,) int64 sample ids, in the order of the gathered rows (`loss`, `after_step`).
+    total: the sum of a tensor over all processes, without gradient; `head`, `after_step`, and `loss` where `coupled`,
+        may call it.
+    encoders: name -> encoder, as `represent` is given them.
+    training: False where evaluation measures losses.
+    cache: what `encoded` has computed.
+    """
 
     step: int
     steps: int
     epoch: int
     seed: int
     rows: slice = field(default_factory=lambda: slice(None))
-    """Where this process's own rows lie in the gathered ones (`loss`)."""
     ids: Tensor | None = None
-    """(rows of all,) int64 sample ids, in the order of the gathered rows (`loss`, `after_step`)."""
     total: Callable[[Tensor], Tensor] = lambda value: value
-    """The sum of a tensor over all processes, without gradient; `head`, `after_step`, and `loss` where `coupled`, may call it."""
     encoders: Mapping[str, Encoder] = field(default_factory=dict)
     training: bool = True
     cache: dict[tuple[str, str, int], Encoded] = field(default_factory=dict)
@@ -88,26 +103,29 @@ class Context:
         return self.encoders[view.encoder].pool(self.encoded(view))
 
 
-class Objective(nn.Module, ABC):
+class Objective(Module, ABC):
     """A self-supervised method. The least one needs: `views`, `represent` and `loss`; SimCLR is thirty lines.
 
     No objective communicates: `represent` sees one micro-batch, `loss` sees own rows and, of the outputs named in
     `gathers`, the rows of all processes. Losses are sums with counts, so that the number of processes and micro-batches
     changes nothing. All state is in parameters and buffers; `represent`, `head` and `loss` change none of it.
+
+    views: what it asks for of each encoder it works on.
+    requires: capabilities that every encoder it works on must provide.
+    gathers: outputs that `loss` sees from all processes, with gradient.
+    constants: outputs that are not per sample (a temperature (1,), prototypes); not gathered, handed to `loss` as they
+        are.
+    weights: term -> weight in the sum; 1 where absent.
+    survey_every: epochs between calls of `survey`; None: never.
     """
 
     Config: ClassVar[type[BaseModel]] = Config
     views: tuple[ViewSpec, ...] = (ViewSpec(),)
     requires: frozenset[str] = frozenset()
-    """Capabilities that every encoder it works on must provide."""
     gathers: tuple[str, ...] = ()
-    """Outputs that `loss` sees from all processes, with gradient."""
     constants: tuple[str, ...] = ()
-    """Outputs that are not per sample (a temperature (1,), prototypes); not gathered, handed to `loss` as they are."""
     weights: Mapping[str, float] = {}
-    """Term -> weight in the sum; 1 where absent."""
     survey_every: int | None = None
-    """Epochs between calls of `survey`; None: never."""
 
     def __init__(self, config: BaseModel, encoders: Mapping[str, Encoder], facts: Facts) -> None:
         """Build heads and buffers. A teacher is a deep copy of an encoder; `encoders` themselves are not kept."""

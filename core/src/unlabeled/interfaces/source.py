@@ -13,7 +13,8 @@ class Source(ABC):
     """One split of a data set: numbered rows of undecoded cells.
 
     A row's number is its identity: all randomness of a sample is keyed by it, so `row(i)` must always be the same row.
-    Cells are what `Modality.decode` reads: bytes with a path, a string, a list of strings, or an array.
+    Cells are what `Modality.decode` reads: bytes with a path, a string, a list of strings, an array, or a
+    mapping of plain values (column type `other`).
     Objects are copied into worker processes, so they hold paths and not open files.
     """
 

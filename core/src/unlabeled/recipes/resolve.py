@@ -13,7 +13,7 @@ from unlabeled.recipes.schema import ComponentEntry, EvaluationEntry, ModalityEn
 from unlabeled_registry.capabilities import PAIRED
 from unlabeled_registry.errors import NotAllowed, RegistryError, listed
 from unlabeled_registry.manifest import Component
-from unlabeled_registry.negotiation import negotiate
+from unlabeled_registry.negotiation import negotiate, refusal
 from unlabeled_registry.registry import Registry
 from unlabeled_registry.schema import ANY
 
@@ -234,8 +234,10 @@ class _Resolver:
             parts = modalities[name]
             if parts is not None:
                 verdict = negotiate(objective.component, parts[1].component)
-                if not verdict.runs:
-                    self.problems.append(f"objectives.{number}: {objective.id} cannot run on {name}: {verdict.reason}")
+                other = refusal(objective.component, parts[0].component)
+                if other or not verdict.runs:
+                    reason = other or verdict.reason
+                    self.problems.append(f"objectives.{number}: {objective.id} cannot run on {name}: {reason}")
         views = objective.type.view_specs(objective.config)
         specs = {mask: spec for view in views for mask, spec in view.masks.items()}
         for mask in entry.masks:

@@ -140,7 +140,7 @@ class Bench:
 
     def resolved(self, component: Component) -> Resolved:
         """The component with the options it is tried with; AssertionError where they are refused."""
-        return self._entry(component.kind, self.companions.entry(component))
+        return self.entry(component.kind, self.companions.entry(component))
 
     def tried(self, component: Component, *, trained: bool = True, **training: Any) -> Tried:
         """The recipe in which a component is tried, ready to be run."""
@@ -253,14 +253,15 @@ class Bench:
         """A recipe without objective, which is none to `resolve`."""
         modalities = {}
         for name, entry in recipe["modalities"].items():
-            modality = self._entry("modality", {key: value for key, value in entry.items() if key != "encoder"})
-            modalities[name] = ResolvedModality(modality, self._entry("encoder", entry["encoder"]), {})
+            modality = self.entry("modality", {key: value for key, value in entry.items() if key != "encoder"})
+            modalities[name] = ResolvedModality(modality, self.entry("encoder", entry["encoder"]), {})
         written = Recipe.model_construct(
             data=DataConfig.model_validate(recipe["data"]), training=TrainingConfig.model_validate(recipe["training"])
         )
         return ResolvedRecipe(written, modalities, [], [])
 
-    def _entry(self, kind: str, entry: Mapping[str, Any]) -> Resolved:
+    def entry(self, kind: str, entry: Mapping[str, Any]) -> Resolved:
+        """A component as a recipe writes it, resolved; AssertionError where its options are refused."""
         component = self.registry.find(kind, entry["id"])
         type_ = self.registry.load(component)
         options = {key: value for key, value in entry.items() if key != "id"}

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from unlabeled.testing import augmentations, capabilities, encoders, evaluators, modalities, objectives, sources
-from unlabeled.testing.conformance import components, exports, plugins, recipes, runs
+from unlabeled.testing.conformance import components, exports, plugins, recipes, runs, stand_in
 from unlabeled.testing.conformance.bench import Bench
 from unlabeled.testing.conformance.promises import CAPABILITY
 from unlabeled_registry.manifest import Component
@@ -58,7 +58,10 @@ CHECKS: Mapping[tuple[str, str], Check] = {
     **_of("encoder", {"export": exports.export, "continues": runs.continues, "learns": runs.learns}),
     **_of("augmentation", {name: _augmentation(check) for name, check in augmentations.PROMISES.items()}),
     **_of("objective", {name: _objective(check) for name, check in objectives.PROMISES.items()}),
-    **_of("objective", {"views": components.views, "communication": components.communication}),
+    **_of(
+        "objective",
+        {"views": components.views, "modalities": stand_in.modalities, "communication": components.communication},
+    ),
     **_of("objective", {"invariance": runs.invariance}),
     **_of("objective", {"continues": runs.continues, "learns": runs.learns}),
     **_of("evaluator", {name: _evaluator(check) for name, check in evaluators.PROMISES.items()}),

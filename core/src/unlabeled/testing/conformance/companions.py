@@ -93,7 +93,7 @@ class Companions:
         """The encoder of a modality that a component is tried with; None where they do not fit."""
         if component.kind == "encoder":
             return component if component.takes(modality) else None
-        if component.kind == "augmentation" and not component.takes(modality):
+        if not component.takes(modality):  # what is for all modalities takes any
             return None
         for encoder in encoders_of(modality, self.registry.components("encoder")):
             if component.kind != "objective" or negotiate(component, encoder).runs:
@@ -104,8 +104,9 @@ class Companions:
         if component.kind == "objective":
             return self.entry(component)
         encoders = [self.registry.find("encoder", entry["encoder"]["id"]) for entry in modalities.values()]
+        taken = [self.registry.find("modality", entry["id"]) for entry in modalities.values()]
         for objective in self._nearest_first("objective"):
-            runs = all(negotiate(objective, encoder).runs for encoder in encoders)
+            runs = all(negotiate(objective, encoder).runs for encoder in encoders) and all(map(objective.takes, taken))
             if runs and (PAIRED not in objective.requires or len(encoders) > 1):
                 return self.entry(objective)
         raise Missing(

@@ -165,14 +165,15 @@ def _declared_encoder(bench: Bench, component: Component, type_: type[Encoder]) 
     less = sorted(set(component.provides) - set(case.encoder.provides))
     text = f"the manifest declares {_names(less)}, which it lacks with the options it is tried with"
     _require(not less, component, f"{text}; give others in conformance.toml, or remove what it never has")
-    _takes_something(bench, component)
+    takes_something(bench, component)
 
 
 def _declared_augmentation(bench: Bench, component: Component, type_: type[Augmentation]) -> None:
-    _takes_something(bench, component)
+    takes_something(bench, component)
 
 
-def _takes_something(bench: Bench, component: Component) -> None:
+def takes_something(bench: Bench, component: Component) -> None:
+    """A modality that an encoder, augmentation or objective works on is installed."""
     installed = bench.registry.components("modality")
     if not installed:
         raise Missing("no modality is installed; install a plugin that has one, such as unlabeled-timeseries")

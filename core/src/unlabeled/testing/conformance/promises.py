@@ -78,6 +78,7 @@ PROMISES: Mapping[str, Mapping[str, str]] = {
     "objective": {
         **_EVERY,
         "views": "the views it asks for have known maskings and can be made",
+        "modalities": "it works on data of any other kind too, or its manifest names its modalities",
         "in-place": "it changes no view in place",
         "state": "represent, head and loss change no state",
         "outputs": "outputs are rows of floats; terms and monitors are finite scalars; statistics are detached",
