@@ -54,15 +54,19 @@ def matrix(components: Iterable[Component]) -> list[Cell]:
     encoders = [part for part in parts if part.kind == "encoder"]
     for_all, anywhere = _First([part for part in encoders if ANY in part.modalities]), _First(encoders)
     offers = [_Offer(part, encoders, for_all, anywhere) for part in parts if part.kind == "modality"]
-    cells = []
-    for objective in parts:
-        if objective.kind != "objective":
-            continue
-        for offer in offers:
-            reason = None if objective.modalities == (ANY,) else refusal(objective, offer.modality)
-            answer = offer[objective.requires] if reason is None else (False, reason, None)
-            cells.append(Cell(objective.id, offer.modality.id, *answer))
-    return cells
+    return [cell for objective in parts if objective.kind == "objective" for cell in _row(objective, offers)]
+
+
+def _row(objective: Component, offers: Sequence["_Offer"]) -> list[Cell]:
+    """An objective on every modality."""
+    id, requires = objective.id, objective.requires
+    if ANY in objective.modalities:  # as nearly all are
+        return [Cell(id, offer.modality.id, *offer[requires]) for offer in offers]
+    refusals = [(offer, refusal(objective, offer.modality)) for offer in offers]
+    return [
+        Cell(id, offer.modality.id, *(offer[requires] if reason is None else (False, reason, None)))
+        for offer, reason in refusals
+    ]
 
 
 def encoders_of(modality: Component, encoders: Iterable[Component]) -> list[Component]:
