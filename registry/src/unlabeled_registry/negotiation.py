@@ -28,6 +28,10 @@ class Cell(NamedTuple):
     encoder: str | None
 
 
+Answer = tuple[bool, str, str | None]
+"""Whether an objective runs on a modality, why, and with which encoder."""
+
+
 def negotiate(objective: Component, encoder: Component) -> Verdict:
     """Compare what the objective requires with what the encoder can have.
 
@@ -54,19 +58,18 @@ def matrix(components: Iterable[Component]) -> list[Cell]:
     encoders = [part for part in parts if part.kind == "encoder"]
     for_all, anywhere = _First([part for part in encoders if ANY in part.modalities]), _First(encoders)
     offers = [_Offer(part, encoders, for_all, anywhere) for part in parts if part.kind == "modality"]
-    return [cell for objective in parts if objective.kind == "objective" for cell in _row(objective, offers)]
-
-
-def _row(objective: Component, offers: Sequence["_Offer"]) -> list[Cell]:
-    """An objective on every modality."""
-    id, requires = objective.id, objective.requires
-    if ANY in objective.modalities:  # as nearly all are
-        return [Cell(id, offer.modality.id, *offer[requires]) for offer in offers]
-    refusals = [(offer, refusal(objective, offer.modality)) for offer in offers]
-    return [
-        Cell(id, offer.modality.id, *(offer[requires] if reason is None else (False, reason, None)))
-        for offer, reason in refusals
-    ]
+    cells: list[Cell] = []
+    rows: dict[tuple[str, ...], list[Answer]] = {}
+    for objective in parts:
+        if objective.kind != "objective":
+            continue
+        if objective.requires not in rows:
+            rows[objective.requires] = [offer.answer(objective.requires) for offer in offers]
+        id, everywhere = objective.id, ANY in objective.modalities
+        for offer, answer in zip(offers, rows[objective.requires], strict=True):
+            reason = None if everywhere else refusal(objective, offer.modality)
+            cells.append(Cell(id, offer.modality.id, *(answer if reason is None else (False, reason, None))))
+    return cells
 
 
 def encoders_of(modality: Component, encoders: Iterable[Component]) -> list[Component]:
@@ -92,8 +95,8 @@ class _First(dict[frozenset[str], str | None]):
         return self[wanted]
 
 
-class _Offer(dict[tuple[str, ...], tuple[bool, str, str | None]]):
-    """What an objective requires -> whether it runs on one modality, why, and with which encoder.
+class _Offer:
+    """A modality with its encoders.
 
     Encoders for all are many and the same for most modalities, so they are kept apart from the modality's own.
     """
@@ -105,14 +108,14 @@ class _Offer(dict[tuple[str, ...], tuple[bool, str, str | None]]):
         self.for_all = for_all if modality.dense else _First([])
         self.somewhere = self.for_all.somewhere.union(*(provides for _, provides in self.own))
 
-    def __missing__(self, requires: tuple[str, ...]) -> tuple[bool, str, str | None]:
+    def answer(self, requires: tuple[str, ...]) -> Answer:
+        """To an objective that requires so much."""
         encoder = self._encoder(_wanted(requires))
         if encoder is None:
             reason = self._why_not([name for name in requires if name != PAIRED])
         else:
             reason = "with a second modality" if PAIRED in requires else f"with {encoder}"
-        self[requires] = found = (encoder is not None, reason, encoder)
-        return found
+        return encoder is not None, reason, encoder
 
     def _encoder(self, wanted: frozenset[str]) -> str | None:
         for encoder, provides in self.own:
