@@ -1,14 +1,13 @@
 """Static discovery: which plugins are installed, found in files alone. No plugin is imported."""
 
-import gc
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from unlabeled_registry.cache import Cache, stamp_of
+from unlabeled_registry.collection import no_collection
 from unlabeled_registry.errors import ManifestError, printable
 from unlabeled_registry.import_path import ImportPath
 from unlabeled_registry.manifest import FILE_NAME, Manifest, owner_of, parse, read_toml, restore
@@ -59,7 +58,7 @@ def normalised(name: str) -> str:
 
 def installed_plugins() -> list[Installed]:
     """Every installed plugin by name; one that is broken comes with its problems and never raises."""
-    with _no_collection():
+    with no_collection():
         path, cache = ImportPath(), Cache()
         named = ((found, _packages(found, cache)) for found in distributions(path))
         plugins = [_read(found, packages, path, cache) for found, packages in named if packages]
@@ -70,18 +69,6 @@ def installed_plugins() -> list[Installed]:
 def package_folder(package: str) -> Path:
     """The folder of a top-level package, found without running its code; `ManifestError` where there is none."""
     return Path(ImportPath().package(package))
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Of the many objects that discovery makes, none is garbage: looking through them again and again costs half the time."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _legacy_version(folder: str) -> str:

@@ -5,6 +5,7 @@ from functools import cache
 from typing import NamedTuple
 
 from unlabeled_registry.capabilities import PAIRED
+from unlabeled_registry.collection import no_collection
 from unlabeled_registry.errors import listed
 from unlabeled_registry.manifest import Component
 from unlabeled_registry.schema import ANY
@@ -52,6 +53,7 @@ def refusal(objective: Component, modality: Component) -> str | None:
     return f"{objective.id} is for {listed(objective.modalities)}, not {modality.id}; choose another objective"
 
 
+@no_collection()
 def matrix(components: Iterable[Component]) -> list[Cell]:
     """Every objective on every modality, both by full id."""
     parts = sorted(components, key=lambda component: component.id)
