@@ -11,20 +11,9 @@ import pytest
 from unlabeled_registry.index.wheels import read_wheel
 from unlabeled_registry.testing import write_wheel
 
+from .test_plugin_index import MANIFEST
+
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
-
-MANIFEST = """\
-schema = 1
-name = "unlabeled-clifar"
-api = ">=1.0,<2"
-summary = "Not installed"
-
-[[provides]]
-kind = "objective"
-id = "distant"
-object = "unlabeled_clifar:Distant"
-summary = "An objective from afar"
-"""
 
 
 @pytest.fixture
