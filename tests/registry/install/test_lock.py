@@ -1,5 +1,6 @@
 """Locks: what they hold, that pip and uv install them, that sync restores and verify tells."""
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -23,6 +24,43 @@ def test_a_lock_holds_plugins_and_what_they_need_beyond_core(locked: World) -> N
     assert "://" not in text and str(locked.root) not in text
     assert locked.run("lock").stdout == text
     assert "unlabeled-audio 0.1.0 is left out: it is installed from a checkout (editable)" in locked.run("lock").stderr
+
+
+def from_origin(world: World, wheel: Path, origin: dict[str, object]) -> None:
+    """Install a wheel as an installer would have that got it from there."""
+    world.unpack(wheel)
+    stem = "-".join(wheel.name.split("-")[:2])
+    folder = world.site / f"{stem}.dist-info"
+    (folder / "direct_url.json").write_text(json.dumps(origin))
+    with (folder / "RECORD").open("a") as record:
+        record.write(f"{folder.name}/direct_url.json,,\n")
+
+
+def test_a_plugin_from_a_folder_is_named_and_left_out_and_no_sync_removes_it(locked: World, make_wheels: Any) -> None:
+    folder = make_wheels.plugin(locked.root / "elsewhere", "unlabeled-near")
+    from_origin(locked, folder, {"url": "file:///checkout/near", "dir_info": {}})
+    done = locked.run("lock", "--out", str(locked.root / "again.txt"))
+    assert done.returncode == 0
+    assert "unlabeled-near 1.0 is left out: it was installed from source, so no index has its hash" in done.stderr
+    assert (locked.root / "again.txt").read_text() == (locked.root / "lock.txt").read_text()
+    assert locked.done("sync", str(locked.root / "lock.txt"), "--yes") == "nothing to change\n"
+    locked.done("verify", str(locked.root / "lock.txt"))
+
+
+def test_sync_puts_the_locked_wheel_in_the_place_of_one_from_a_folder(locked: World) -> None:
+    shutil.rmtree(locked.site / "unlabeled_tones")
+    (wheel,) = (locked.root / "index" / "files").glob("unlabeled_tones-1.0-*.whl")
+    from_origin(locked, wheel, {"url": "file:///checkout/tones", "dir_info": {}})
+    assert "unlabeled-tones" in locked.done("sync", str(locked.root / "lock.txt"), "--yes")
+    assert not (locked.site / "unlabeled_tones-1.0.dist-info" / "direct_url.json").exists()
+    assert own(locked.done("lock")) == own((locked.root / "lock.txt").read_text())
+
+
+def test_a_plugin_from_a_wheel_given_by_name_is_locked_by_its_hash(world: World, make_wheels: Any) -> None:
+    wheel = make_wheels.plugin(world.root / "elsewhere", "unlabeled-near")
+    sha256 = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    from_origin(world, wheel, {"url": wheel.as_uri(), "archive_info": {"hashes": {"sha256": sha256}}})
+    assert f"unlabeled-near==1.0 \\\n    --hash=sha256:{sha256}\n" in world.done("lock")
 
 
 def test_plain_pip_installs_a_lock(locked: World, world: World) -> None:

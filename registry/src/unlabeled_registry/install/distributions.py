@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import Distribution, PathDistribution, distributions
 from pathlib import Path
+from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
@@ -48,11 +49,32 @@ class Installation:
     @cached_property
     def editable(self) -> bool:
         """Whether its code lies elsewhere, in a checkout."""
+        return bool(self._origin("dir_info").get("editable"))
+
+    @cached_property
+    def from_source(self) -> bool:
+        """Whether it was installed from a folder or a repository: no wheel that others can get has its hash."""
+        return "dir_info" in self._origins or "vcs_info" in self._origins
+
+    @cached_property
+    def wheel_sha256(self) -> str | None:
+        """The hash of the wheel that it was installed from, where that was named by its file or address."""
+        hashes = self._origin("archive_info").get("hashes")
+        found = hashes.get("sha256") if isinstance(hashes, dict) else None
+        return found if isinstance(found, str) and str(self._origins.get("url")).endswith(".whl") else None
+
+    @cached_property
+    def _origins(self) -> Mapping[str, Any]:
+        """Where it came from (PEP 610), empty if from an index."""
         try:
-            data = json.loads(self._metadata.read_text("direct_url.json") or "{}")
-            return bool(data.get("dir_info", {}).get("editable"))
-        except (ValueError, AttributeError):
-            return False
+            found = json.loads(self._metadata.read_text("direct_url.json") or "{}")
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    def _origin(self, key: str) -> Mapping[str, Any]:
+        found = self._origins.get(key)
+        return found if isinstance(found, dict) else {}
 
     @cached_property
     def requires(self) -> tuple[Requirement, ...]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from unlabeled_registry.environment import config_folder, write_atomically
 from unlabeled_registry.errors import RegistryError
+from unlabeled_registry.install.distributions import Installation
 
 SCHEMA = 1
 
@@ -58,3 +59,11 @@ def read_record() -> EnvironmentRecord:
 def write_record(record: EnvironmentRecord) -> None:
     """Keep the record; `OSError` where it cannot be written."""
     write_atomically(record_file(), json.dumps({"schema": SCHEMA, **asdict(record)}, indent=1, sort_keys=True) + "\n")
+
+
+def hashes_of(item: Installation, record: EnvironmentRecord) -> tuple[str, ...]:
+    """The wheels that an installed distribution may be of, by sha256; empty where neither its origin nor the record tells."""
+    if item.wheel_sha256:
+        return (item.wheel_sha256,)
+    pin = record.pins.get(item.name)
+    return pin.hashes if pin and pin.version == item.version else ()

@@ -14,13 +14,17 @@ from unlabeled_registry.index.format import Index
 from unlabeled_registry.install.distributions import Installation, applies, installations, plugins_of
 from unlabeled_registry.install.installers import Installer, Package, find_installer, parse_pins
 from unlabeled_registry.install.names import CORE
-from unlabeled_registry.lock.record import EnvironmentRecord, read_record
+from unlabeled_registry.lock.record import EnvironmentRecord, hashes_of, read_record
 
 HEADER = """\
 # Plugins of unlabeled and what they need beyond unlabeled itself, for Python {python}. Written by `unlabeled plugins lock`.
 # unlabeled plugins sync FILE --index INDEX
 # pip install --require-hashes --extra-index-url INDEX/simple/ -r FILE    (INDEX: your plugin index, a folder or an address)
 """
+_SOURCE = {
+    True: "it is installed from a checkout (editable)",
+    False: "it was installed from source, so no index has its hash; `unlabeled plugins install` brings a release that one has",
+}
 _PLUGINS, _OTHERS = "# plugins", "# what they need"
 
 
@@ -46,11 +50,11 @@ def make_lock(location: str | None = None, installer: str | None = None) -> tupl
     installed, record = installations(), read_record()
     plugins = plugins_of(installed)
     left_out = [
-        f"{name} {item.version} is left out: it is installed from a checkout (editable)"
+        f"{name} {item.version} is left out: {_SOURCE[item.editable]}"
         for name, item in plugins.items()
-        if item.editable
+        if item.from_source
     ]
-    locked = {name: item for name, item in plugins.items() if not item.editable}
+    locked = {name: item for name, item in plugins.items() if not item.from_source}
     others = _closure(locked, installed) - _closure(
         {name: installed[name] for name in CORE if name in installed}, installed
     )
@@ -101,16 +105,11 @@ def _closure(roots: Mapping[str, Installation], installed: Mapping[str, Installa
 def _of_plugins(
     plugins: Mapping[str, Installation], record: EnvironmentRecord, location: str | None
 ) -> tuple[Package, ...]:
-    known = {name: _recorded(record, item) for name, item in plugins.items()}
+    known = {name: hashes_of(item, record) for name, item in plugins.items()}
     index = read_index(configured_location(location)) if not all(known.values()) else None
     return tuple(
         Package(name, item.version, known[name] or _in_index(index, item)) for name, item in sorted(plugins.items())
     )
-
-
-def _recorded(record: EnvironmentRecord, item: Installation) -> tuple[str, ...]:
-    pin = record.pins.get(item.name)
-    return pin.hashes if pin and pin.version == item.version else ()
 
 
 def _in_index(index: Index | None, item: Installation) -> tuple[str, ...]:
@@ -127,7 +126,7 @@ def _in_index(index: Index | None, item: Installation) -> tuple[str, ...]:
 def _of_others(
     names: Iterable[str], installed: Mapping[str, Installation], record: EnvironmentRecord, installer: str | None
 ) -> tuple[Package, ...]:
-    found = {name: _recorded(record, installed[name]) for name in sorted(names)}
+    found = {name: hashes_of(installed[name], record) for name in sorted(names)}
     unknown = [f"{name}=={installed[name].version}" for name, hashes in found.items() if not hashes]
     if unknown:
         with tempfile.TemporaryDirectory(prefix="unlabeled-plugins-") as work:

@@ -11,7 +11,7 @@ from unlabeled_registry.install.distributions import Installation, installations
 from unlabeled_registry.install.installers import Package
 from unlabeled_registry.install.operations import Options, Preparation, prepared_exactly
 from unlabeled_registry.lock.contents import contents
-from unlabeled_registry.lock.record import EnvironmentRecord, read_record
+from unlabeled_registry.lock.record import EnvironmentRecord, hashes_of, read_record
 from unlabeled_registry.lock.requirements import read_lock
 from unlabeled_registry.lock.used import UsedPlugin
 
@@ -20,7 +20,8 @@ from unlabeled_registry.lock.used import UsedPlugin
 def prepared_sync(target: Path, options: Options) -> Iterator[Preparation]:
     """The plan that makes the plugins those of a lock file, or brings back those of a run folder.
 
-    A lock file names all plugins: others are removed. A run names those it used: others stay.
+    A lock file names all plugins: others are removed, except those installed from source. A run names those it used:
+    others stay.
     """
     if target.is_dir():
         with _of_run(target, options) as preparation:
@@ -36,7 +37,9 @@ def _of_file(path: Path, options: Options) -> Iterator[Preparation]:
     wanted = {item.name: item for item in lock.plugins if not _as_locked(item, installed, record)}
     named = {item.name for item in lock.plugins}
     removals = [
-        name for name, item in plugins_of(installed).items() if name not in named and not item.editable and item.paths()
+        name
+        for name, item in plugins_of(installed).items()
+        if name not in named and not item.from_source and item.paths()
     ]
     others = [item for item in lock.others if not _as_locked(item, installed, record)]
     with prepared_exactly(wanted, options, others=others, removals=removals) as preparation:
@@ -63,10 +66,11 @@ def _of_run(folder: Path, options: Options) -> Iterator[Preparation]:
 
 def _as_locked(package: Package, installed: Mapping[str, Installation], record: EnvironmentRecord) -> bool:
     """Whether this very release is installed, as far as the environment's record knows."""
-    item, pin = installed.get(package.name), record.pins.get(package.name)
-    if item is None or item.version != package.version:
+    item = installed.get(package.name)
+    if item is None or item.version != package.version or (item.from_source and not item.editable):
         return False
-    return pin is None or pin.version != item.version or bool(set(pin.hashes) & set(package.hashes))
+    known = hashes_of(item, record)
+    return not known or bool(set(known) & set(package.hashes))
 
 
 def _as_used(used: UsedPlugin, item: Installation | None) -> bool:

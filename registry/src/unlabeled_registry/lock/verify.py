@@ -57,5 +57,5 @@ def _against(path: Path, installed: dict[str, Installation]) -> list[str]:
     return found + [
         f"{name} {item.version}: {path} does not name it"
         for name, item in plugins_of(installed).items()
-        if name not in named and not item.editable
+        if name not in named and not item.from_source
     ]

@@ -16,8 +16,8 @@ from unlabeled_registry.lock.sync import prepared_sync
 def sync(target: Path, options: Options, dry_run: bool, yes: bool, as_json: bool) -> None:
     """Make the plugins those of a lock file, or bring back those of a run.
 
-    A lock file names all plugins, so others are removed, and the environment follows it from then on. A run names those that
-    it used; others stay.
+    A lock file names all plugins, so others are removed (not those installed from source), and the environment follows it
+    from then on. A run names those that it used; others stay.
     """
     with prepared_sync(target, options) as preparation:
         confirm_and_install(preparation, dry_run=dry_run, yes=yes, as_json=as_json)
