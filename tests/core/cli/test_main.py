@@ -9,7 +9,7 @@ import pytest
 
 from unlabeled.cli import main as cli_main
 from unlabeled.cli.main import COMMANDS, main
-from unlabeled.cli.plugins.group import COMMANDS as PLUGIN_COMMANDS
+from unlabeled.cli.plugins.group import plugins as plugins_group
 from unlabeled.errors import UnlabeledError
 from unlabeled_registry.errors import PluginError
 from unlabeled_registry.registry import discover
@@ -179,7 +179,7 @@ def test_a_group_without_a_command_shows_its_help(run) -> None:  # type: ignore[
 def test_the_table_names_modules_of_its_own_folder() -> None:
     for name, (target, _) in COMMANDS.items():
         assert target in (f"unlabeled.cli.{name}:{name}", f"unlabeled.cli.{name}.group:{name}")
-    for name, (target, _) in PLUGIN_COMMANDS.items():
+    for name, (target, _) in plugins_group.table.items():
         module, _, attribute = target.partition(":")
         assert module.startswith("unlabeled.cli.plugins."), name
         assert getattr(import_module(module), attribute).name == name

@@ -25,13 +25,16 @@ COMMANDS = {
     "recipes": ("unlabeled.cli.recipes:recipes", "List the installed recipes, or print one."),
     "components": ("unlabeled.cli.components:components", "List what the installed plugins provide."),
     "matrix": ("unlabeled.cli.matrix:matrix", "Show which objective runs on which modality, and why not."),
-    "plugins": ("unlabeled.cli.plugins.group:plugins", "List, inspect, enable and disable plugins."),
+    "plugins": ("unlabeled.cli.plugins.group:plugins", "Find, install, write, check and publish plugins."),
     "env": ("unlabeled.cli.env:env", "Show the versions that matter, and known clashes between them."),
 }
 
 
 @click.group(
-    cls=LazyGroup, table=COMMANDS, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]}
+    cls=LazyGroup,
+    sections={"Commands": COMMANDS},
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.option("--no-plugins", is_flag=True, help="Use no plugin in this command.")
 @click.option("--only", metavar="NAMES", help="Use these plugins only, such as `vision,standard`.")
