@@ -21,9 +21,9 @@ HEADER = """\
 # unlabeled plugins sync FILE --index INDEX
 # pip install --require-hashes --extra-index-url INDEX/simple/ -r FILE    (INDEX: your plugin index, a folder or an address)
 """
-_SOURCE = {
-    True: "it is installed from a checkout (editable)",
-    False: "it was installed from source, so no index has its hash; `unlabeled plugins install` brings a release that one has",
+_WHY_LEFT_OUT = {
+    True: "as installed from a checkout (editable)",
+    False: "as installed from source, so that no index has their hashes (uninstall one and install a release to lock it)",
 }
 _PLUGINS, _OTHERS = "# plugins", "# what they need"
 
@@ -42,24 +42,21 @@ class LockFile:
 
 
 def make_lock(location: str | None = None, installer: str | None = None) -> tuple[LockFile, list[str]]:
-    """The lock of this environment, and a sentence on each plugin that cannot be in it; imports no plugin.
+    """The lock of this environment, and sentences on the plugins that cannot be in it; imports no plugin.
 
     Hashes that the environment's record does not hold are asked for: a plugin's in the plugin index, another's in the
     ordinary one. `RegistryError` where neither has one.
     """
     installed, record = installations(), read_record()
     plugins = plugins_of(installed)
-    left_out = [
-        f"{name} {item.version} is left out: {_SOURCE[item.editable]}"
-        for name, item in plugins.items()
-        if item.from_source
-    ]
     locked = {name: item for name, item in plugins.items() if not item.from_source}
     others = _closure(locked, installed) - _closure(
         {name: installed[name] for name in CORE if name in installed}, installed
     )
     others -= {*plugins, *CORE}
-    return LockFile(_of_plugins(locked, record, location), _of_others(others, installed, record, installer)), left_out
+    return LockFile(_of_plugins(locked, record, location), _of_others(others, installed, record, installer)), _left_out(
+        plugins
+    )
 
 
 def read_lock(path: Path) -> LockFile:
@@ -79,6 +76,15 @@ def read_lock(path: Path) -> LockFile:
         return LockFile(tuple(parse_pins(head)), tuple(parse_pins(rest)))
     except RegistryError as error:
         raise RegistryError(*(f"{path}: {problem}" for problem in error.problems)) from None
+
+
+def _left_out(plugins: Mapping[str, Installation]) -> list[str]:
+    found = []
+    for editable, why in _WHY_LEFT_OUT.items():
+        items = [item for item in plugins.values() if item.from_source and item.editable is editable]
+        if items:
+            found.append(f"left out, {why}: {', '.join(sorted(f'{item.name} {item.version}' for item in items))}")
+    return found
 
 
 def _entry(package: Package) -> str:
