@@ -195,6 +195,14 @@ def test_two_owners_of_the_same_ids(wheels: Path, tmp_path: Path) -> None:
     assert "has the same ids as" in problem
 
 
+def test_a_folder_of_wheels_does_not_become_an_empty_index(wheels: Path) -> None:
+    before = contents(wheels)
+    assert problems(wheels) == (
+        f"{wheels}: holds wheels and no index; `unlabeled plugins index build INDEX --wheels {wheels}`",
+    )
+    assert contents(wheels) == before
+
+
 def test_a_source_distribution_is_left_out_and_told(wheels: Path, tmp_path: Path) -> None:
     (wheels / "unlabeled_radar-1.0.tar.gz").write_bytes(b"")
     (sentence,) = build(tmp_path / "index", [wheels]).left_out

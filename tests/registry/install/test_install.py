@@ -148,3 +148,8 @@ def test_an_upgrade_never_goes_back(world: World) -> None:
     wheel.unlink()
     world.plugin("unlabeled-tones", "1.0")
     assert world.done("upgrade", "--yes") == "nothing to change\n"
+
+
+def test_the_file_of_a_wheel_is_no_name(world: World) -> None:
+    told = world.refused("install", "dist/unlabeled_tones-1.0-py3-none-any.whl")
+    assert "is no plugin's name with a version" in told and "install it by `pip install FILE`" in told

@@ -38,6 +38,10 @@ def build(folder: Path, sources: Iterable[Path] = ()) -> Built:
 
     `RegistryError` has a line for each wheel that cannot be served or was replaced, and then nothing has changed.
     """
+    if any(folder.glob("*.whl")) and not (folder / INDEX_FILE).exists():
+        raise RegistryError(
+            f"{folder}: holds wheels and no index; `unlabeled plugins index build INDEX --wheels {folder}`"
+        )
     with alone(folder):
         found, left_out = _candidates(folder, sources)
         wheels = _read(found.values())

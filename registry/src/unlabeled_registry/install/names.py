@@ -23,8 +23,9 @@ def parse_request(text: str) -> Requirement:
     try:
         request = Requirement(text)
     except InvalidRequirement:
+        wheel = "; publish a wheel into an index, or install it by `pip install FILE`" if text.endswith(".whl") else ""
         raise RegistryError(
-            f"{text!r} is no plugin's name with a version, such as 'audio', 'audio==1.2' or 'audio>=1.0'"
+            f"{text!r} is no plugin's name with a version, such as 'audio', 'audio==1.2' or 'audio>=1.0'{wheel}"
         ) from None
     if request.url or request.marker or request.extras:
         raise RegistryError(f"{text!r}: plugins come from the plugin index; write a name and a version alone")

@@ -12,9 +12,7 @@ from unlabeled_registry.schema import KINDS
 
 @click.command()
 @click.argument("name")
-@click.option(
-    "--kind", "kinds", required=True, metavar="KIND,...", help=f"What it provides: some of {', '.join(KINDS)}."
-)
+@click.option("--kind", "kinds", default="", metavar="KIND,...", help=f"What it provides: some of {', '.join(KINDS)}.")
 @click.option("--folder", type=click.Path(path_type=Path), help="Where to write it; default: unlabeled-NAME.")
 def new(name: str, kinds: str, folder: Path | None) -> None:
     """Write the project of a new plugin: manifest, a working example of each kind, tests, README and build file."""
