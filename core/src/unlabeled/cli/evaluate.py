@@ -9,8 +9,11 @@ from unlabeled.cli.output import print_json
 @click.argument("run", type=click.Path())
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--with", "evaluators", multiple=True, help="Evaluator to run instead of the recipe's; may be repeated.")
+@click.option(
+    "--checkpoint", default="newest", show_default=True, help="newest, best (by training.keep_best) or a step."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the lines of evaluations.jsonl.")
-def evaluate(run: str, overrides: tuple[str, ...], evaluators: tuple[str, ...], as_json: bool) -> None:
+def evaluate(run: str, overrides: tuple[str, ...], evaluators: tuple[str, ...], checkpoint: str, as_json: bool) -> None:
     """Evaluate RUN beside its baselines, on its own data or on other data given as data.* overrides."""
     from rich.console import Console
 
@@ -19,7 +22,7 @@ def evaluate(run: str, overrides: tuple[str, ...], evaluators: tuple[str, ...], 
     from unlabeled.runs.evaluation import print_evaluations
 
     keep_freed_memory()
-    lines = evaluate_run(run, evaluators, overrides)
+    lines = evaluate_run(run, evaluators, overrides, checkpoint=checkpoint)
     if as_json:
         print_json(lines)
     else:

@@ -9,7 +9,7 @@ def report(run: str) -> None:
     """Write report.html into RUN: its worth beside its baselines, nearest neighbours, the loss, the recipe."""
     from pathlib import Path
 
-    from unlabeled.runs.api import load_run
+    from unlabeled.runs.loading import load_run
     from unlabeled.runs.report import write_report
     from unlabeled.runs.run import Run
 

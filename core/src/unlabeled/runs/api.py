@@ -10,7 +10,6 @@ from rich.console import Console
 from torch import nn
 
 from unlabeled.data.cache import BadCell
-from unlabeled.data.quarantine import CUT_OFF_FILE, CutOff
 from unlabeled.data.reader import Example, decode
 from unlabeled.errors import UnlabeledError
 from unlabeled.interfaces.draws import hash_key
@@ -21,14 +20,14 @@ from unlabeled.recipes.resolve import ResolvedRecipe, resolve
 from unlabeled.recipes.schema import EvaluationEntry
 from unlabeled.runs.evaluation import evaluate_learner, print_evaluations, with_evaluators
 from unlabeled.runs.exports import export_learner, read_description
+from unlabeled.runs.loading import NEWEST, load_run
 from unlabeled.runs.prepare import prepare
 from unlabeled.runs.report import write_report
 from unlabeled.runs.run import Run
-from unlabeled.training.checkpoints.checkpoint import checkpoint_step, find_newest, restore_module
 from unlabeled.training.embedding import embed_batch, plain_batch
 from unlabeled.training.learner import Learner
 from unlabeled.training.processes.launch import start_accelerator
-from unlabeled.training.setup import Setup, fit_modalities, open_data
+from unlabeled.training.setup import Setup
 from unlabeled.training.trainer import Trainer
 from unlabeled_registry.hooks import Hooks
 from unlabeled_registry.registry import Registry, discover
@@ -55,7 +54,7 @@ def train(
     trainer.fit()
     learner = trainer.whole_learner()
     if accelerator.is_main_process:
-        export_learner(setup, learner, folder, folder.exports)
+        export_learner(setup, learner, trainer.state.step, folder, folder.exports)
         if not quiet:
             console = Console()
             lines = folder.read("evaluations.jsonl")
@@ -65,13 +64,20 @@ def train(
     return folder
 
 
-def evaluate(target: str | Path, evaluators: Sequence[str] = (), overrides: Sequence[str] = ()) -> list[dict[str, Any]]:
+def evaluate(
+    target: str | Path,
+    evaluators: Sequence[str] = (),
+    overrides: Sequence[str] = (),
+    *,
+    checkpoint: str | int = NEWEST,
+) -> list[dict[str, Any]]:
     """Evaluate a run by its recipe's evaluators, or by those named; appended to its evaluations.jsonl.
 
-    overrides: `data.*` and `evaluation.*` keys that take the place of the run's.
+    overrides: `data.*` and `evaluation.*` keys that take the place of the run's. checkpoint: `newest`, `best` (by
+    training.keep_best) or a step.
     """
     run = Run(Path(target))
-    setup, learner, step = load_run(run, overrides)
+    setup, learner, step = load_run(run, overrides, checkpoint)
     if evaluators:
         known = {item.id: (entry, item) for entry, item in setup.recipe.evaluators}
         chosen = []
@@ -84,12 +90,15 @@ def evaluate(target: str | Path, evaluators: Sequence[str] = (), overrides: Sequ
     return lines
 
 
-def export(target: str | Path, folder: str | Path) -> list[Path]:
-    """Write a run's encoders as transformers checkpoints with their processors and model cards; the folders written."""
+def export(target: str | Path, folder: str | Path, *, checkpoint: str | int = NEWEST) -> list[Path]:
+    """Write a run's encoders as transformers checkpoints with their processors and model cards; the folders written.
+
+    checkpoint: `newest`, `best` (by training.keep_best) or a step.
+    """
     run = Run(Path(target))
-    setup, learner, _ = load_run(run)
+    setup, learner, step = load_run(run, checkpoint=checkpoint)
     try:
-        return export_learner(setup, learner, run, Path(folder))
+        return export_learner(setup, learner, step, run, Path(folder))
     except OSError as error:
         raise UnlabeledError(f"{folder}: cannot be written ({error.strerror}); give another folder") from None
 
@@ -131,27 +140,6 @@ def load(path: str | Path) -> dict[str, LoadedEncoder]:
         read_description(root)
     registry = discover()
     return {encoder.name: encoder for encoder in (_load_encoder(folder, registry) for folder in folders)}
-
-
-def load_run(run: Run, overrides: Sequence[str] = ()) -> tuple[Setup, Learner, int]:
-    """A run's setup, its learner with the weights of the newest sound checkpoint, and the step of that."""
-    from unlabeled.recipes.overrides import apply_overrides
-
-    registry = discover()
-    recipe = resolve(apply_overrides(run.recipe, list(overrides)), registry)
-    data = open_data(recipe.recipe.data, recipe, registry)
-    cut_off = CutOff(run.folder / CUT_OFF_FILE)
-    setup = Setup(recipe, registry, data, fit_modalities(recipe, None, run.modalities), run.modalities, cut_off)
-    found = find_newest(run.checkpoints)
-    if found is None:
-        raise UnlabeledError(f"{run.checkpoints}: no checkpoint; train the run first")
-    for problem in found.passed_over:
-        Console(stderr=True, soft_wrap=True).print(f"{problem}; passed over", highlight=False, markup=False)
-    learner = setup.learner(
-        setup.facts(max(len(setup.reader(data.splits["train"])), recipe.recipe.training.batch_size))
-    )
-    restore_module(learner, found)
-    return setup, learner, checkpoint_step(found.path)
 
 
 def announce_recipe(recipe: ResolvedRecipe, registry: Registry, *, quiet: bool = False) -> None:

@@ -17,12 +17,10 @@ from unlabeled.training.setup import Setup
 FILE = "unlabeled.json"
 
 
-def export_learner(setup: Setup, learner: Learner, run: Run, folder: Path) -> list[Path]:
-    """Write every leaving encoder to `folder/<name>/`, and what objectives add; the folders written."""
+def export_learner(setup: Setup, learner: Learner, step: int, run: Run, folder: Path) -> list[Path]:
+    """Write every leaving encoder, as it is after `step`, to `folder/<name>/`, and what objectives add; the folders written."""
     transformers.utils.logging.disable_progress_bar()
-    evaluations = run.read("evaluations.jsonl")
-    last = max((line["step"] for line in evaluations), default=0)
-    lines = [line for line in evaluations if line["step"] == last]
+    lines = [line for line in run.read("evaluations.jsonl") if line["step"] == step]
     written = []
     for name, encoder in leaving_encoders(learner).items():
         path = folder / name
@@ -38,11 +36,11 @@ def export_learner(setup: Setup, learner: Learner, run: Run, folder: Path) -> li
             "width": encoder.pooled_width,
         }
         (path / FILE).write_text(json.dumps(description, indent=1) + "\n")
-        (path / "README.md").write_text(_card(setup, name, lines))
+        (path / "README.md").write_text(_card(setup, name, step, lines))
         written.append(path)
     for name, objective in learner.named():
         for part in objective.export(folder, learner.encoders_of(name)):
-            (folder / part / "README.md").write_text(_card(setup, part, lines))
+            (folder / part / "README.md").write_text(_card(setup, part, step, lines))
             written.append(folder / part)
     return written
 
@@ -58,15 +56,15 @@ def read_description(folder: Path) -> dict[str, Any]:
     return description
 
 
-def _card(setup: Setup, name: str, lines: Sequence[Mapping[str, Any]]) -> str:
+def _card(setup: Setup, name: str, step: int, lines: Sequence[Mapping[str, Any]]) -> str:
     recipe = setup.recipe.dump()
     counts = ", ".join(f"{split}: {len(rows)}" for split, rows in setup.data.splits.items())
     objectives = ", ".join(entry["id"] for entry in recipe["objectives"])
     parts = [
         "---\nlibrary_name: transformers\ntags:\n- unlabeled\n- self-supervised\n---\n",
         f"# {name}\n\n{recipe['summary'] or 'Pretrained without labels.'}\n",
-        f"Trained with `unlabeled` by {objectives} for {recipe['training']['steps'] or 'the given epochs of'} steps, "
-        f"seed {recipe['training']['seed']}.\nData: {recipe['data']['source']} ({counts} rows).\n",
+        f"Trained with `unlabeled` by {objectives} for {step} steps, seed {recipe['training']['seed']}.\n"
+        f"Data: {recipe['data']['source']} ({counts} rows).\n",
         "## Evaluation\n\nEvery number beside its baselines: the same encoder untrained, and raw features.\n",
         _evaluation_table(lines),
         "## Recipe\n\n```yaml\n" + yaml.safe_dump(recipe, sort_keys=False, allow_unicode=True) + "```\n",
@@ -76,7 +74,7 @@ def _card(setup: Setup, name: str, lines: Sequence[Mapping[str, Any]]) -> str:
 
 def _evaluation_table(lines: Sequence[Mapping[str, Any]]) -> str:
     if not lines:
-        return "Not evaluated.\n"
+        return "Not evaluated after this step.\n"
     rows = ["| evaluator | on | split | metric | trained | untrained | raw |", "|---|---|---|---|---|---|---|"]
     for line in lines:
         for metric, value in line["metrics"].items():
