@@ -150,6 +150,19 @@ def test_all_problems_of_a_round_are_told_at_once(rows_recipe: Recipe, tmp_path:
     }
 
 
+def test_a_view_that_the_modality_has_no_augmentations_for(
+    rows_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import unlabeled_rows
+
+    monkeypatch.setattr(unlabeled_rows.Row, "pipelines", lambda self: {})
+    (problem,) = problems_of(rows_recipe, tmp_path)
+    assert problem == (
+        "augmentations.row.strong: missing; rows/row has no default of this role (it has: none); write a list of "
+        "augmentations, [] for none"
+    )
+
+
 def test_options_called_like_keys_of_the_entry(
     rows_recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

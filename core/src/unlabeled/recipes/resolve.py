@@ -278,7 +278,8 @@ class _Resolver:
             else:
                 known = ", ".join(sorted({*defaults, *written})) or "none"
                 self.problems.append(
-                    f"augmentations.{name}.{role}: missing; {modality.id} has no default of this role (it has: {known}); add one"
+                    f"augmentations.{name}.{role}: missing; {modality.id} has no default of this role (it has: {known}); "
+                    "write a list of augmentations, [] for none"
                 )
                 continue
             steps = [

@@ -59,7 +59,8 @@ class Graph(Modality):
 
     def pipelines(self) -> dict[str, list[ComponentSpec]]:
         """The augmentations of GraphCL (You et al., 2020, table 1) that suit molecules."""
-        return {"strong": [{"id": f"graphs/{name}"} for name in ("drop-nodes", "drop-edges", "mask-attributes")]}
+        names = ("drop-nodes", "drop-edges", "mask-attributes")
+        return {"weak": [], "strong": [{"id": f"graphs/{name}"} for name in names]}
 
     def raw(self, batch: Batch) -> Tensor:
         """(B, node_types + edge_types): how many nodes and edges of each type there are."""
