@@ -25,7 +25,7 @@ from unlabeled_registry.install.removal import remove, without
 from unlabeled_registry.install.staging import check_staged, targets, try_imports
 from unlabeled_registry.install.transaction import transaction
 from unlabeled_registry.lock.contents import contents
-from unlabeled_registry.lock.record import EnvironmentRecord, Pin, read_record, record_file, write_record
+from unlabeled_registry.lock.record import EnvironmentRecord, Pin, read_record, record_files, write_record
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def carry_out(preparation: Preparation) -> None:
     _check_known(preparation, pins)
     changed = [installed[change.name] for change in plan.changes if change.name in installed]
     old = {path for item in changed for path in item.paths()}
-    with transaction(str(plan), {*old, *targets(staged.values()), record_file()}) as lock:
+    with transaction(str(plan), {*old, *targets(staged.values()), *record_files()}) as lock:
         for change in plan.removals:
             remove(installed[change.name])
         if packages:

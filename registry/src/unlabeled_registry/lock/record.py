@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from unlabeled_registry.environment import config_folder, write_atomically
+from unlabeled_registry.environment import config_folder, temporary_of, write_atomically
 from unlabeled_registry.errors import RegistryError
 
 SCHEMA = 1
@@ -32,6 +32,11 @@ class EnvironmentRecord:
 def record_file() -> Path:
     """Where the record lies."""
     return config_folder() / "lock.json"
+
+
+def record_files() -> set[Path]:
+    """What may be there after writing the record was cut off."""
+    return {record_file(), temporary_of(record_file())}
 
 
 def read_record() -> EnvironmentRecord:
