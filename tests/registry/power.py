@@ -130,7 +130,7 @@ class Disk:
         """None of what is not on the disk, all of its names without their bytes, and some parts of it."""
         yield self._state(lambda: False, lambda: False)
         yield self._state(lambda: True, lambda: False)
-        for _ in range(3):
+        for _ in range(2):
             yield self._state(lambda: self._random.random() < 0.5, lambda: self._random.random() < 0.5)
 
     def _state(self, has_name: Callable[[], bool], has_bytes: Callable[[], bool]) -> Tree:

@@ -44,7 +44,7 @@ def fail_at_any_moment(
     left = different(disk.left)
     during = [recovered(folder, item, recovery) for item in left]
     last = [recovered(folder, item, recovery) for item in different(disk.last)]
-    for number, item in enumerate(left[:: max(1, len(left) // 8)]):
+    for number, item in enumerate(left[:: max(1, len(left) // 6)]):
         write_tree(folder, item)
         again = Disk(folder, folder.with_name(f"aside{number}"))
         again.follow(patch, recovery)

@@ -48,6 +48,7 @@ class Preparation:
     installed: Mapping[str, Installation]
     record: EnvironmentRecord
     contents: Mapping[str, str] = field(default_factory=dict)  # by plugin, where they are known
+    requested: frozenset[str] = frozenset()  # what was asked for by name, and is not there for the sake of others alone
 
     @property
     def wheels(self) -> Path:
@@ -63,7 +64,7 @@ def prepared_install(requests: Iterable[str], options: Options) -> Iterator[Prep
         name = full_name(request.name, index.plugins, "the plugin index")
         wanted[name] = wanted.get(name, SpecifierSet()) & request.specifier
     with _prepared(wanted, index, options) as preparation:
-        yield preparation
+        yield replace(preparation, requested=frozenset(wanted))
 
 
 @contextmanager
@@ -99,16 +100,17 @@ def prepared_exactly(
     known = {(name, package.version): frozenset(package.hashes) for name, package in wanted.items() if package.hashes}
     refuse_replaced(index, known)
     with _prepared(requests, index, options, anew=True, others=others, removals=tuple(removals)) as preparation:
-        yield replace(preparation, contents=contents or {})
+        yield replace(preparation, contents=contents or {}, requested=frozenset(requests))
 
 
 def carry_out(preparation: Preparation) -> None:
     """Stage, check, try and install what the plan says; on any failure the environment is what it was before."""
-    if not preparation.plan.changes:
-        if preparation.record != read_record():  # it follows another lock
-            write_record(preparation.record)
-        return
     plan, installer, installed = preparation.plan, preparation.installer, preparation.installed
+    record = _with_dependencies(preparation)
+    if not plan.changes:
+        if record != read_record():  # it follows another lock, or something else was asked for
+            write_record(record)
+        return
     stage, packages = preparation.work / "stage", [change.package for change in plan.installs]
     staged: dict[str, Installation] = {}
     if packages:
@@ -132,8 +134,15 @@ def carry_out(preparation: Preparation) -> None:
         if packages:
             installer.install(packages, preparation.wheels, target=None, lock=lock)
         _check_result(plan, found)
-        record = without(preparation.record, {change.name for change in plan.removals})
+        record = without(record, {change.name for change in plan.removals})
         write_record(replace(record, pins={**record.pins, **pins}))
+
+
+def _with_dependencies(preparation: Preparation) -> EnvironmentRecord:
+    """The record with what comes for the sake of others alone, and without what was asked for."""
+    new = {change.name for change in preparation.plan.installs if change.old is None}
+    dependencies = {*preparation.record.dependencies, *new} - preparation.requested
+    return replace(preparation.record, dependencies=tuple(sorted(dependencies)))
 
 
 @contextmanager

@@ -27,6 +27,7 @@ class EnvironmentRecord:
     pins: Mapping[str, Pin] = field(default_factory=dict)
     follows: str | None = None
     followed: tuple[str, ...] = ()  # the plugins that this lock file names
+    dependencies: tuple[str, ...] = ()  # what was not there before, and came because something else needed it
 
 
 def record_file() -> Path:
@@ -51,7 +52,7 @@ def read_record() -> EnvironmentRecord:
         pins = {
             str(name): Pin(pin["version"], tuple(pin["hashes"]), pin["contents"]) for name, pin in data["pins"].items()
         }
-        return EnvironmentRecord(pins, data["follows"], tuple(data["followed"]))
+        return EnvironmentRecord(pins, data["follows"], tuple(data["followed"]), tuple(data.get("dependencies", ())))
     except FileNotFoundError:
         return EnvironmentRecord()
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
