@@ -10,13 +10,14 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from unlabeled_registry.errors import RegistryError
 from unlabeled_registry.index.client import configured_location, download, read_index, replaced
 from unlabeled_registry.index.format import Index, Release
 from unlabeled_registry.index.verify import differences
 from unlabeled_registry.index.wheels import read_wheel
-from unlabeled_registry.install.choose import Chooser
+from unlabeled_registry.install.choose import Chooser, unsafe
 from unlabeled_registry.install.distributions import Installation, applies, installations, plugins_of
 from unlabeled_registry.install.installers import Installer, Package, find_installer
 from unlabeled_registry.install.names import FROZEN, full_name, parse_request
@@ -173,7 +174,21 @@ def _prepared(
             constraints = _constraints(staying, releases, options.core_may_change)
             packages = installer.resolve(wheels, constraints, work)
         plan = make_plan(releases, packages, removals, installed, core_may_change=options.core_may_change)
+        plan = replace(plan, warnings=(*plan.warnings, *_of_what_stays(wanted, releases, index, installed)))
         yield Preparation(plan, installer, work, installed, record)
+
+
+def _of_what_stays(
+    wanted: Iterable[str], releases: Iterable[str], index: Index, installed: Mapping[str, Installation]
+) -> list[str]:
+    """What a person should know of the plugins that were asked for and are not changed."""
+    return [
+        f"{text}; it stays"
+        for name in sorted(set(wanted) - set(releases))
+        for release in index.plugins.get(name, ())
+        if Version(release.version) == Version(installed[name].version)
+        for text in unsafe(release)
+    ]
 
 
 def _fetched(release: Release, index: Index, folder: Path) -> Path:
