@@ -55,7 +55,7 @@ class Cache:
         if self._changed or len(self._new) != len(self._old):
             text = json.dumps({"code": self._code, "values": self._new}, separators=(",", ":"))
             try:
-                write_atomically(self.file, f"{zlib.crc32(text.encode())}\n{text}")
+                write_atomically(self.file, f"{zlib.crc32(text.encode())}\n{text}", durable=False)
             except OSError:  # no place to write
                 return
 

@@ -5,6 +5,7 @@ import os
 import sys
 from pathlib import Path
 
+from unlabeled_registry.durable import flush
 from unlabeled_registry.errors import RegistryError
 
 CONFIG_VARIABLE = "UNLABELED_CONFIG"
@@ -38,15 +39,27 @@ def write_disabled(names: frozenset[str]) -> None:
         ) from None
 
 
-def write_atomically(file: Path, text: str) -> None:
-    """Write a file so that a reader sees the old one or the new one, never a part; `OSError` where it cannot be."""
+def write_atomically(file: Path, text: str, *, durable: bool = True) -> None:
+    """Write a file so that a reader sees the old one or the new one, never a part; `OSError` where it cannot be.
+
+    durable: so that after a power failure too it is one of them, and once this returns the new one.
+    """
     file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    temporary = temporary_of(file)
     try:
         temporary.write_text(text, encoding="utf-8")
+        if durable:
+            flush(temporary)
         os.replace(temporary, file)
+        if durable:
+            flush(file.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def temporary_of(file: Path) -> Path:
+    """Where this process writes what becomes `file`: a failure may leave it."""
+    return file.with_name(f".{file.name}.{os.getpid()}")
 
 
 def _file() -> Path:

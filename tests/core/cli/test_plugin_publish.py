@@ -61,6 +61,8 @@ def test_from_publishing_to_an_advisory(run: Run, index: str, tmp_path: Path) ->
     assert "attestations: in the index, beside the wheel (PEP 740); who signed them is not checked here" in told
     assert "advisory A-1: Gets lost (2.0 mends it)" in told
     assert "versions: 1.1, 1.0 (yanked: too far)" in told
+    done = run("plugins", "advise", "clifar", "--id", "A-1", "--undo", "--index", index)
+    assert done.stdout == "unlabeled-clifar 1.0, 1.1: no longer under advisory A-1\n"
     done = run("plugins", "yank", "clifar==1.0", "--undo", "--index", index)
     assert done.stdout == "unlabeled-clifar 1.0: no longer yanked\n"
     assert run("plugins", "index", "verify", index).returncode == 0
@@ -84,6 +86,19 @@ def test_what_is_given_wrongly(run: Run, index: str, tmp_path: Path) -> None:
         ("publish", wheel, "--index", "https://127.0.0.1:9/"): "https:/127.0.0.1:9: holds no index",
         ("yank", "clifar==1.0", "--index", index): "give either --reason TEXT or --undo",
         ("yank", "clifar==1.0", "--index", index, "--undo"): "no plugin 'clifar' in the index",
+        ("advise", "clifar", "--id", "A", "--affects", "<2", "--index", index): "give either --affects RANGE and",
+        (
+            "advise",
+            "clifar",
+            "--id",
+            "A",
+            "--summary",
+            "x",
+            "--undo",
+            "--index",
+            index,
+        ): "give either --affects RANGE and",
+        ("advise", "clifar", "--id", "A", "--undo", "--index", index): "no plugin 'clifar' in the index",
     }.items():
         done = run("plugins", *line)
         assert done.returncode == 2

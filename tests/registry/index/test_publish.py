@@ -15,7 +15,7 @@ import pytest
 from unlabeled_registry.errors import RegistryError
 from unlabeled_registry.index.build import build
 from unlabeled_registry.index.client import read_index
-from unlabeled_registry.index.notices import advise, unyank, yank
+from unlabeled_registry.index.notices import advise, unyank, withdraw, yank
 from unlabeled_registry.index.publish import publish
 from unlabeled_registry.index.verify import verify
 from unlabeled_registry.index.wheels import read_wheel
@@ -321,6 +321,20 @@ def test_an_advisory_and_its_correction(index: Path) -> None:
         "1.0": [],
         "1.10": [],
     }
+    assert verify(str(index)) == []
+
+
+def test_an_advisory_is_taken_back(index: Path) -> None:
+    before = {path: data for path, data in contents(index).items() if path != "state.json"}
+    advise("radar", "<1.10", "A-1", "Leaks", None, index)
+    advise("radar", "<1.0", "A-2", "Hangs", None, index)
+    assert withdraw("unlabeled_radar", "A-2", index) == "unlabeled-radar 0.9"
+    assert [len(release.advisories) for release in read_index(str(index)).releases("radar")] == [1, 1, 0]
+    told = ["unlabeled-radar: has no advisory 'A-2'; it has A-1"]
+    assert refused(index, withdraw, "radar", "A-2", index) == told
+    assert withdraw("radar", "A-1", index) == "unlabeled-radar 0.9, 1.0"
+    assert {path: data for path, data in contents(index).items() if path != "state.json"} == before
+    assert refused(index, withdraw, "touch", "A-1", index) == ["unlabeled-touch: has no advisory 'A-1'; it has none"]
     assert verify(str(index)) == []
 
 

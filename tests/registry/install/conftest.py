@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -279,6 +279,18 @@ def _copied(world: World, root: Path) -> World:
     """A copy elsewhere: nothing in a scratch environment says where it lies but links to the base interpreter."""
     shutil.copytree(world.root, root, symlinks=True, dirs_exist_ok=True)
     return World(root, root / "environment" / "bin" / "python", _variables(root))
+
+
+@pytest.fixture(scope="session")
+def new_world(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], World]:
+    """Makes a world, for a fixture that fills it once."""
+    return lambda name: _new_world(tmp_path_factory.mktemp(name))
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Callable[[World], World]:
+    """Copies a world that was made once."""
+    return lambda world: _copied(world, tmp_path / "copied")
 
 
 def _of_tests(path: str) -> bool:

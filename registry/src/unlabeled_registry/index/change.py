@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from unlabeled_registry.durable import flush, flush_all, folders_of
 from unlabeled_registry.environment import write_atomically
 from unlabeled_registry.errors import RegistryError
 from unlabeled_registry.locking import locked
@@ -39,6 +40,7 @@ def alone(folder: Path) -> Iterator[None]:
 def change(folder: Path, contents: Mapping[str, bytes | Path], removed: Iterable[str] = ()) -> None:
     """Give files these contents, in this order, and remove others; on any failure every file is what it was.
 
+    A power failure is one too: each step is on the disk before the next relies on it, and the change when this returns.
     contents: by the file's path in the folder; a `Path` is a file to copy. Only for who is `alone` there.
     """
     work = folder / WORK
@@ -55,16 +57,19 @@ def change(folder: Path, contents: Mapping[str, bytes | Path], removed: Iterable
             _stage(contents[path], work / "new" / str(number))
         for number, path in enumerate(old):
             _keep(folder / path, work / "old" / str(number))
+        flush_all([*work.rglob("*"), work, folder, folder.parent])
         write_atomically(work / "journal.json", json.dumps({"old": old, "added": added}))
         for number, path in enumerate(changed):
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             os.replace(work / "new" / str(number), folder / path)
         for path in set(old) - set(changed):
             _remove(folder / path)
+        flush_all(folders_of((folder / path for path in (*old, *added)), folder))
         (work / "journal.json").unlink()  # from here on the change holds
     except BaseException:
         _undo(folder)
         raise
+    flush(work)  # before anything else goes: a journal that came back would find less than it names
     shutil.rmtree(work, ignore_errors=True)
 
 
@@ -78,12 +83,17 @@ def _undo(folder: Path) -> None:
         return
     for path in journal["added"]:
         _remove(folder / path)
+    for path in journal["old"]:
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+    folders = folders_of((folder / path for path in (*journal["added"], *journal["old"])), folder)
+    flush_all(folders)  # a file must not be put into a folder that may not stay
     for number, path in enumerate(journal["old"]):
         kept = work / "old" / str(number)
         if kept.exists():  # else it was put back before
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
             os.replace(kept, folder / path)
+    flush_all(folders)
     (work / "journal.json").unlink()
+    flush(work)  # before another change uses the same numbers
     shutil.rmtree(work, ignore_errors=True)
 
 

@@ -71,6 +71,23 @@ def advise(name: str, affects: str, id: str, summary: str, fixed_in: str | None,
     return _changed(folder, advised)
 
 
+def withdraw(name: str, id: str, folder: Path) -> str:
+    """Take an advisory on a plugin back; `RegistryError` where it has none of this id. Whom it concerned."""
+
+    def withdrawn(state: State, versions: Versions) -> tuple[State, str]:
+        full = full_name(name, versions, "the index")
+        items = {item["id"]: item for item in state.advisories.get(full, ())}
+        if id not in items:
+            raise RegistryError(f"{full}: has no advisory {id!r}; it has {', '.join(items) or 'none'}")
+        specifier = SpecifierSet(items.pop(id)["affects"])
+        others = {key: value for key, value in state.advisories.items() if key != full}
+        advisories = {**others, **({full: tuple(items.values())} if items else {})}
+        concerned = [version for version in versions[full] if specifier.contains(version, prereleases=True)]
+        return replace(state, advisories=advisories), f"{full} {', '.join(concerned)}".rstrip()
+
+    return _changed(folder, withdrawn)
+
+
 def _changed(folder: Path, change: Callable[[State, Versions], tuple[State, str]]) -> str:
     """Rebuild the index with another state; on any failure it is what it was."""
     check_is_index(folder)

@@ -63,14 +63,20 @@ class Chooser:
 
     def reasons(self, release: Release, wanted: list[Wanted]) -> list[str]:
         """Why a release does not do."""
-        pinned = any(want.pinned for want in wanted)
-        early = pinned or any(want.specifier.prereleases for want in wanted)
         found = [
             f"{want.by} asked for {want.specifier}" if want.by == "you" else f"{want.by} needs {want.specifier}"
             for want in wanted
-            if not want.specifier.contains(release.version, prereleases=early)
+            if not want.specifier.contains(release.version, prereleases=True)
         ]
-        return found or self._unfit(release, pinned)
+        if not found and Version(release.version).is_prerelease and not self._takes_early(release.name, wanted):
+            found = ["it is a pre-release; ask for it by its number"]
+        return found or self._unfit(release, any(want.pinned for want in wanted))
+
+    def _takes_early(self, name: str, wanted: list[Wanted]) -> bool:
+        """Whether pre-releases do, as for pip and uv: where they are asked for, or all there is."""
+        return any(want.pinned or want.specifier.prereleases for want in wanted) or all(
+            Version(release.version).is_prerelease for release in self.index.plugins.get(name, ())
+        )
 
     def _unfit(self, release: Release, pinned: bool) -> list[str]:
         found = []
@@ -114,13 +120,13 @@ class Chooser:
             refusals.setdefault(name, self._refusal(name, wanted[name]))
         for release in candidates:
             needed = {key: list(value) for key, value in wanted.items()}
-            added = self._add(needed, self._needs(name, release), self._title(name, release))
+            added = self._add(needed, self.needs(name, release), self.title(name, release))
             decided = {**chosen, name: release}
             broken = [other for other in added if other in decided and not self._holds(other, decided, needed[other])]
             for other in broken:
-                title = self._title(other, decided[other])
+                title = self.title(other, decided[other])
                 refusals.setdefault(
-                    other, f"{self._title(name, release)} does not go with {title}; ask for other versions"
+                    other, f"{self.title(name, release)} does not go with {title}; ask for other versions"
                 )
             todo = rest + [other for other in added if other not in decided and other not in rest]
             found = None if broken else self._search(todo, needed, decided, refusals)
@@ -150,10 +156,12 @@ class Chooser:
         version = self.installed[name].version if release is None else release.version
         return all(want.specifier.contains(version, prereleases=True) for want in wanted)
 
-    def _needs(self, name: str, release: Release | None) -> list[Requirement]:
+    def needs(self, name: str, release: Release | None) -> list[Requirement]:
+        """What a release requires here, None standing for what is installed."""
         return _requirements(release.requires_dist if release is not None else self.installed[name].requires)
 
-    def _title(self, name: str, release: Release | None) -> str:
+    def title(self, name: str, release: Release | None) -> str:
+        """Name and version of a release, None standing for what is installed."""
         return f"{name} {self.installed[name].version if release is None else release.version}"
 
     def _add(
@@ -196,7 +204,13 @@ class Chooser:
         releases = self.index.plugins.get(name, ())
         if not releases:
             return f"plugin {name!r} is installed, and the plugin index has no release of it"
-        told = [f"{release.version}: {'; '.join(self.reasons(release, wanted))}" for release in reversed(releases)]
+        asked = SpecifierSet(",".join(str(want.specifier) for want in wanted if want.by == "you"))
+        meant = [release for release in reversed(releases) if asked.contains(release.version, prereleases=True)]
+        if not meant:
+            versions = [release.version for release in reversed(releases)]
+            shown = ", ".join(versions[:5]) + (f" and {len(versions) - 5} more" if len(versions) > 5 else "")
+            return f"no release of {name!r} is {asked}; the plugin index has {shown}"
+        told = [f"{release.version}: {'; '.join(self.reasons(release, wanted))}" for release in meant]
         shown = ". ".join(told[:3]) + (f". And {len(told) - 3} more" if len(told) > 3 else "")
         return f"no release of {name!r} fits. {shown}"
 
@@ -210,7 +224,9 @@ def unsafe(release: Release) -> list[str]:
     """What a person should know before a release is installed that was asked for by its number."""
     told = [f"{release.name} {release.version} was yanked: {release.yanked}"] if release.yanked is not None else []
     return told + [
-        f"{release.name} {release.version} has advisory {item.id}: {item.summary}" for item in release.advisories
+        f"{release.name} {release.version} has advisory {item.id}: {item.summary}"
+        + (f" ({item.fixed_in} mends it)" if item.fixed_in else "")
+        for item in release.advisories
     ]
 
 

@@ -156,6 +156,21 @@ def applies(requirement: Requirement, extras: frozenset[str] = frozenset()) -> b
     return marker is None or any(marker.evaluate({"extra": extra}) for extra in (extras or {""}))
 
 
+def closure(roots: Mapping[str, Installation], installed: Mapping[str, Installation]) -> set[str]:
+    """Names of the installed distributions that the roots need, themselves too."""
+    seen: set[tuple[str, frozenset[str]]] = set()
+    todo = [(name, frozenset[str]()) for name in roots]
+    while todo:
+        entry = todo.pop()
+        if entry in seen or entry[0] not in installed:
+            continue
+        seen.add(entry)
+        for requirement in installed[entry[0]].requires:
+            if applies(requirement, entry[1]):
+                todo.append((canonicalize_name(requirement.name), frozenset(requirement.extras)))
+    return {name for name, _ in seen}
+
+
 def site_folder() -> Path:
     """Where this environment's pure Python distributions lie."""
     return Path(sysconfig.get_path("purelib"))

@@ -10,13 +10,14 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from unlabeled_registry.errors import RegistryError
 from unlabeled_registry.index.client import configured_location, download, read_index, replaced
 from unlabeled_registry.index.format import Index, Release
 from unlabeled_registry.index.verify import differences
 from unlabeled_registry.index.wheels import read_wheel
-from unlabeled_registry.install.choose import Chooser
+from unlabeled_registry.install.choose import Chooser, unsafe
 from unlabeled_registry.install.distributions import Installation, applies, installations, plugins_of
 from unlabeled_registry.install.installers import Installer, Package, find_installer
 from unlabeled_registry.install.names import FROZEN, full_name, parse_request
@@ -25,7 +26,7 @@ from unlabeled_registry.install.removal import remove, without
 from unlabeled_registry.install.staging import check_staged, targets, try_imports
 from unlabeled_registry.install.transaction import transaction
 from unlabeled_registry.lock.contents import contents
-from unlabeled_registry.lock.record import EnvironmentRecord, Pin, read_record, record_file, write_record
+from unlabeled_registry.lock.record import EnvironmentRecord, Pin, read_record, record_files, write_record
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Preparation:
     installed: Mapping[str, Installation]
     record: EnvironmentRecord
     contents: Mapping[str, str] = field(default_factory=dict)  # by plugin, where they are known
+    requested: frozenset[str] = frozenset()  # what was asked for by name, and is not there for the sake of others alone
 
     @property
     def wheels(self) -> Path:
@@ -63,7 +65,7 @@ def prepared_install(requests: Iterable[str], options: Options) -> Iterator[Prep
         name = full_name(request.name, index.plugins, "the plugin index")
         wanted[name] = wanted.get(name, SpecifierSet()) & request.specifier
     with _prepared(wanted, index, options) as preparation:
-        yield preparation
+        yield replace(preparation, requested=frozenset(wanted))
 
 
 @contextmanager
@@ -99,16 +101,17 @@ def prepared_exactly(
     known = {(name, package.version): frozenset(package.hashes) for name, package in wanted.items() if package.hashes}
     refuse_replaced(index, known)
     with _prepared(requests, index, options, anew=True, others=others, removals=tuple(removals)) as preparation:
-        yield replace(preparation, contents=contents or {})
+        yield replace(preparation, contents=contents or {}, requested=frozenset(requests))
 
 
 def carry_out(preparation: Preparation) -> None:
     """Stage, check, try and install what the plan says; on any failure the environment is what it was before."""
-    if not preparation.plan.changes:
-        if preparation.record != read_record():  # it follows another lock
-            write_record(preparation.record)
-        return
     plan, installer, installed = preparation.plan, preparation.installer, preparation.installed
+    record = _with_dependencies(preparation)
+    if not plan.changes:
+        if record != read_record():  # it follows another lock, or something else was asked for
+            write_record(record)
+        return
     stage, packages = preparation.work / "stage", [change.package for change in plan.installs]
     staged: dict[str, Installation] = {}
     if packages:
@@ -126,14 +129,21 @@ def carry_out(preparation: Preparation) -> None:
     _check_known(preparation, pins)
     changed = [installed[change.name] for change in plan.changes if change.name in installed]
     old = {path for item in changed for path in item.paths()}
-    with transaction(str(plan), {*old, *targets(staged.values()), record_file()}) as lock:
+    with transaction(str(plan), {*old, *targets(staged.values()), *record_files()}) as lock:
         for change in plan.removals:
             remove(installed[change.name])
         if packages:
             installer.install(packages, preparation.wheels, target=None, lock=lock)
         _check_result(plan, found)
-        record = without(preparation.record, {change.name for change in plan.removals})
+        record = without(record, {change.name for change in plan.removals})
         write_record(replace(record, pins={**record.pins, **pins}))
+
+
+def _with_dependencies(preparation: Preparation) -> EnvironmentRecord:
+    """The record with what comes for the sake of others alone, and without what was asked for."""
+    new = {change.name for change in preparation.plan.installs if change.old is None}
+    dependencies = {*preparation.record.dependencies, *new} - preparation.requested
+    return replace(preparation.record, dependencies=tuple(sorted(dependencies)))
 
 
 @contextmanager
@@ -164,7 +174,21 @@ def _prepared(
             constraints = _constraints(staying, releases, options.core_may_change)
             packages = installer.resolve(wheels, constraints, work)
         plan = make_plan(releases, packages, removals, installed, core_may_change=options.core_may_change)
+        plan = replace(plan, warnings=(*plan.warnings, *_of_what_stays(wanted, releases, index, installed)))
         yield Preparation(plan, installer, work, installed, record)
+
+
+def _of_what_stays(
+    wanted: Iterable[str], releases: Iterable[str], index: Index, installed: Mapping[str, Installation]
+) -> list[str]:
+    """What a person should know of the plugins that were asked for and are not changed."""
+    return [
+        f"{text}; it stays"
+        for name in sorted(set(wanted) - set(releases))
+        for release in index.plugins.get(name, ())
+        if Version(release.version) == Version(installed[name].version)
+        for text in unsafe(release)
+    ]
 
 
 def _fetched(release: Release, index: Index, folder: Path) -> Path:

@@ -39,6 +39,7 @@ class Plan:
 
     changes: tuple[Change, ...]
     warnings: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()  # with versions: what plugins brought, stays, and is needed by nothing any longer
 
     @property
     def installs(self) -> tuple[Change, ...]:
@@ -53,7 +54,8 @@ class Plan:
 
     def as_json(self) -> dict[str, Any]:
         """For `--json`."""
-        return {"changes": [asdict(change) for change in self.changes], "warnings": list(self.warnings)}
+        changes = [asdict(change) for change in self.changes]
+        return {"changes": changes, "warnings": list(self.warnings), "unused": list(self.unused)}
 
 
 def make_plan(

@@ -1,8 +1,9 @@
 """Removing plugins, which runs no code of any: a broken one goes like any other."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from packaging.utils import canonicalize_name
 
@@ -11,11 +12,15 @@ from unlabeled_registry.install.distributions import Installation, applies, inst
 from unlabeled_registry.install.names import full_name
 from unlabeled_registry.install.plan import Plan, make_plan
 from unlabeled_registry.install.transaction import transaction
-from unlabeled_registry.lock.record import EnvironmentRecord, read_record, record_file, write_record
+from unlabeled_registry.install.unused import unused
+from unlabeled_registry.lock.record import EnvironmentRecord, read_record, record_files, write_record
 
 
-def prepare_removal(names: Iterable[str], *, force: bool = False) -> Plan:
-    """The plan that removes plugins; `RegistryError` where one is needed, unless `force`."""
+def prepare_removal(names: Iterable[str], *, force: bool = False, autoremove: bool = False) -> Plan:
+    """The plan that removes plugins; `RegistryError` where one is needed, unless `force`.
+
+    autoremove: with what plugins brought and nothing needs then; else the plan names it.
+    """
     installed = installations()
     plugins = plugins_of(installed)
     chosen = [_installed_name(name, plugins) for name in names]
@@ -37,7 +42,10 @@ def prepare_removal(names: Iterable[str], *, force: bool = False) -> Plan:
             )
     if problems:
         raise RegistryError(*problems)
-    return make_plan({}, (), dict.fromkeys(chosen), installed, core_may_change=True)
+    left = unused(without(record, set(chosen)), installed, chosen)
+    plan = make_plan({}, (), dict.fromkeys([*chosen, *(left if autoremove else ())]), installed, core_may_change=True)
+    told = () if autoremove else tuple(f"{name} {item.version}" for name, item in left.items())
+    return replace(plan, unused=told)
 
 
 def carry_out_removal(plan: Plan) -> None:
@@ -45,9 +53,10 @@ def carry_out_removal(plan: Plan) -> None:
     installed, record = installations(), read_record()
     gone = {change.name for change in plan.removals}
     paths = {path for name in gone for path in installed[name].paths()}
-    with transaction(str(plan), {*paths, record_file()}):
+    shared = _files_of_others(installed, gone)
+    with transaction(str(plan), {*paths, *record_files()}):
         for name in gone:
-            remove(installed[name])
+            remove(installed[name], shared)
         write_record(without(record, gone))
 
 
@@ -76,10 +85,17 @@ def _dependents(name: str, plugins: Mapping[str, Installation]) -> list[str]:
     return sorted(found - {name})
 
 
-def remove(item: Installation) -> None:
-    """Delete a distribution's files and the folders that this leaves empty."""
+def _files_of_others(installed: Mapping[str, Installation], gone: set[str]) -> set[Path]:
+    """What stays although something that goes has it too; a plugin's files are its own, those of packages need not be."""
+    if gone <= plugins_of(installed).keys():
+        return set()
+    return {record.path for name, item in installed.items() if name not in gone for record in item.records}
+
+
+def remove(item: Installation, shared: Collection[Path] = frozenset()) -> None:
+    """Delete a distribution's files, but for what it shares with others, and the folders that this leaves empty."""
     folders = set()
-    for path in item.paths():
+    for path in item.paths().difference(shared):
         if os.path.lexists(path):
             path.unlink()
         folders |= {folder for folder in path.parents if folder != item.site and folder.is_relative_to(item.site)}
@@ -91,6 +107,7 @@ def remove(item: Installation) -> None:
 def without(record: EnvironmentRecord, names: set[str]) -> EnvironmentRecord:
     """The record without these; a lock that names one of them is no longer followed."""
     pins = {name: pin for name, pin in record.pins.items() if name not in names}
+    dependencies = tuple(name for name in record.dependencies if name not in names)
     if names & set(record.followed):
-        return EnvironmentRecord(pins)
-    return replace(record, pins=pins)
+        return EnvironmentRecord(pins, dependencies=dependencies)
+    return replace(record, pins=pins, dependencies=dependencies)

@@ -4,11 +4,12 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from unlabeled_registry.durable import flush, flush_all, folders_of
 from unlabeled_registry.environment import write_atomically
 from unlabeled_registry.errors import RegistryError
 from unlabeled_registry.install.journal import FOLDER, JOURNAL, interrupted
@@ -37,25 +38,28 @@ def recover() -> str | None:
 def transaction(doing: str, paths: Iterable[Path]) -> Iterator[IO[str]]:
     """A change of the files `paths` and no others, undone unless the block ends well; gives the file of the lock.
 
-    A process that is killed leaves a journal, with which `recover` undoes the change. Child processes that write should be
+    A process that is killed, or a power failure, leaves a journal, with which `recover` undoes the change: each step is on the
+    disk before the next relies on it, and the change when the block has ended. Child processes that write should be
     handed the lock's file (`pass_fds`), so that nothing is undone while one of them still works.
     """
     with _locked() as lock:
         _undo_left_over()
+        changing = frozenset(paths)
         try:
-            _begin(doing, frozenset(paths))
+            _begin(doing, changing)
         except BaseException as error:
+            _undo_left_over()
             _clean()
             if isinstance(error, OSError):
                 raise RegistryError(f"{FOLDER}: cannot be written ({error.strerror}); nothing was changed") from None
             raise
         try:
             yield lock
+            flush_all({*changing, *_folders(changing)})
         except BaseException:
             _undo()
             raise
-        JOURNAL.unlink()  # from here on the change holds
-        _clean()
+        _end()
 
 
 @contextmanager
@@ -88,6 +92,7 @@ def _begin(doing: str, paths: frozenset[Path]) -> None:
         "aside": sorted(str(path) for path in _set_aside(parents)),
         "parents": sorted(str(folder) for folder in parents),
     }
+    flush_all([*kept.iterdir(), kept, *_folders([kept])])
     write_atomically(JOURNAL, json.dumps(journal))
 
 
@@ -109,24 +114,27 @@ def _undo() -> str:
             shutil.rmtree(folder, ignore_errors=True)
         for path in _set_aside(map(Path, journal["parents"])) - set(map(Path, journal["aside"])):
             shutil.rmtree(path, ignore_errors=True)
-        for number, path in enumerate(journal["present"]):
-            _put_back(FOLDER / "kept" / str(number), Path(path))
-        JOURNAL.unlink()
+        present = [Path(path) for path in journal["present"]]
+        _put_back(present)
+        flush_all(_folders([*present, *map(Path, journal["absent"])]))
+        _end()
     except (OSError, ValueError, KeyError) as error:
         raise RegistryError(
             f"{FOLDER}: the environment could not be brought back to what it was ({error}); mend that, and any "
             "`unlabeled plugins` command tries again"
         ) from None
-    _clean()
     return str(journal["doing"])
 
 
-def _put_back(kept: Path, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{_ASIDE}{path.name}")
-    temporary.unlink(missing_ok=True)
-    shutil.copy2(kept, temporary, follow_symlinks=False)
-    os.replace(temporary, path)
+def _put_back(present: Sequence[Path]) -> None:
+    copies = [path.with_name(f"{_ASIDE}{path.name}") for path in present]
+    for number, copy in enumerate(copies):
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.unlink(missing_ok=True)
+        shutil.copy2(FOLDER / "kept" / str(number), copy, follow_symlinks=False)
+    flush_all(copies)
+    for path, copy in zip(present, copies, strict=True):
+        os.replace(copy, path)
 
 
 def _set_aside(folders: Iterable[Path]) -> set[Path]:
@@ -136,6 +144,16 @@ def _set_aside(folders: Iterable[Path]) -> set[Path]:
         if folder.is_dir():
             found |= {folder / name for name in os.listdir(folder) if name.startswith(_ASIDE)}
     return found
+
+
+def _folders(paths: Iterable[Path]) -> set[Path]:
+    return folders_of(paths, Path(sys.prefix))
+
+
+def _end() -> None:
+    JOURNAL.unlink()  # from here on the change, or its undoing, holds
+    flush(FOLDER)  # before anything else goes: a journal that came back would find less than it names
+    _clean()
 
 
 def _clean() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from unlabeled_registry.environment import config_folder, write_atomically
+from unlabeled_registry.environment import config_folder, temporary_of, write_atomically
 from unlabeled_registry.errors import RegistryError
 from unlabeled_registry.install.distributions import Installation
 
@@ -28,11 +28,17 @@ class EnvironmentRecord:
     pins: Mapping[str, Pin] = field(default_factory=dict)
     follows: str | None = None
     followed: tuple[str, ...] = ()  # the plugins that this lock file names
+    dependencies: tuple[str, ...] = ()  # what was not there before, and came because something else needed it
 
 
 def record_file() -> Path:
     """Where the record lies."""
     return config_folder() / "lock.json"
+
+
+def record_files() -> set[Path]:
+    """What may be there after writing the record was cut off."""
+    return {record_file(), temporary_of(record_file())}
 
 
 def read_record() -> EnvironmentRecord:
@@ -47,7 +53,7 @@ def read_record() -> EnvironmentRecord:
         pins = {
             str(name): Pin(pin["version"], tuple(pin["hashes"]), pin["contents"]) for name, pin in data["pins"].items()
         }
-        return EnvironmentRecord(pins, data["follows"], tuple(data["followed"]))
+        return EnvironmentRecord(pins, data["follows"], tuple(data["followed"]), tuple(data.get("dependencies", ())))
     except FileNotFoundError:
         return EnvironmentRecord()
     except (OSError, ValueError, KeyError, TypeError, AttributeError):

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from platform import python_version
 
-from packaging.utils import canonicalize_name
-
 from unlabeled_registry.errors import RegistryError
 from unlabeled_registry.index.client import configured_location, read_index
 from unlabeled_registry.index.format import Index
-from unlabeled_registry.install.distributions import Installation, applies, installations, plugins_of
+from unlabeled_registry.install.distributions import Installation, closure, installations, plugins_of
 from unlabeled_registry.install.installers import Installer, Package, find_installer, parse_pins
 from unlabeled_registry.install.names import CORE
 from unlabeled_registry.lock.record import EnvironmentRecord, hashes_of, read_record
@@ -50,7 +48,7 @@ def make_lock(location: str | None = None, installer: str | None = None) -> tupl
     installed, record = installations(), read_record()
     plugins = plugins_of(installed)
     locked = {name: item for name, item in plugins.items() if not item.from_source}
-    others = _closure(locked, installed) - _closure(
+    others = closure(locked, installed) - closure(
         {name: installed[name] for name in CORE if name in installed}, installed
     )
     others -= {*plugins, *CORE}
@@ -91,21 +89,6 @@ def _entry(package: Package) -> str:
     return " \\\n    ".join(
         [f"{package.name}=={package.version}", *(f"--hash=sha256:{value}" for value in package.hashes)]
     )
-
-
-def _closure(roots: Mapping[str, Installation], installed: Mapping[str, Installation]) -> set[str]:
-    """Names of the installed distributions that the roots need, themselves too."""
-    seen: set[tuple[str, frozenset[str]]] = set()
-    todo = [(name, frozenset[str]()) for name in roots]
-    while todo:
-        entry = todo.pop()
-        if entry in seen or entry[0] not in installed:
-            continue
-        seen.add(entry)
-        for requirement in installed[entry[0]].requires:
-            if applies(requirement, entry[1]):
-                todo.append((canonicalize_name(requirement.name), frozenset(requirement.extras)))
-    return {name for name, _ in seen}
 
 
 def _of_plugins(

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import click
 
 from unlabeled.cli.output import print_columns, print_json
-from unlabeled_registry.errors import RegistryError
+from unlabeled_registry.errors import RegistryError, listed
 from unlabeled_registry.install.operations import Options, Preparation, carry_out
 from unlabeled_registry.install.plan import Plan
 
@@ -77,6 +77,8 @@ def finished(plan: Plan, *, as_json: bool) -> None:
     """Say that it is done."""
     if not as_json:
         click.echo(f"done: {plan}")
+        if plan.unused:
+            click.echo("`unlabeled plugins uninstall --autoremove` removes what nothing needs any longer")
 
 
 def _show(plan: Plan) -> None:
@@ -90,6 +92,8 @@ def _show(plan: Plan) -> None:
         for change in plan.changes
     ]
     print_columns(("NAME", "INSTALLED", "THEN", "FROM", "SIZE"), rows)
+    if plan.unused:
+        click.echo(f"stays, though nothing needs it any longer: {listed(plan.unused)} (--autoremove removes it too)")
 
 
 def _size(size: int | None) -> str:

@@ -21,5 +21,6 @@ def outdated(index: str | None, as_json: bool) -> None:
     elif not found:
         click.echo("every plugin is at its newest release")
     else:
-        rows = [(e.name, e.installed, e.fits, e.newest, "; ".join([*e.warnings, e.reason]).strip("; ")) for e in found]
+        notes = ("; ".join([*e.warnings, *([f"{e.newest}: {e.reason}"] if e.reason else [])]) for e in found)
+        rows = [(e.name, e.installed, e.fits, e.newest, note) for e, note in zip(found, notes, strict=True)]
         print_columns(("NAME", "INSTALLED", "UPGRADE TO", "NEWEST", "NOTE"), rows)

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from unlabeled_registry.index.notices import advise as advise_in
-from unlabeled_registry.index.notices import unyank
+from unlabeled_registry.index.notices import unyank, withdraw
 from unlabeled_registry.index.notices import yank as yank_in
 from unlabeled_registry.index.publish import publish as publish_in
 
@@ -48,11 +48,18 @@ def yank(release: str, folder: Path, reason: str | None, undo: bool) -> None:
 @click.command()
 @click.argument("name")
 @_folder
-@click.option("--affects", required=True, metavar="RANGE", help="The versions, such as '<1.2'.")
+@click.option("--affects", metavar="RANGE", help="The versions, such as '<1.2'.")
 @click.option("--id", "id_", required=True, help="The advisory's id; one of the same id is replaced.")
-@click.option("--summary", required=True, metavar="TEXT", help="What is wrong, in one line.")
+@click.option("--summary", metavar="TEXT", help="What is wrong, in one line.")
 @click.option("--fixed-in", metavar="VERSION", help="The first version without the fault, where there is one.")
-def advise(name: str, folder: Path, affects: str, id_: str, summary: str, fixed_in: str | None) -> None:
+@click.option("--undo", is_flag=True, help="Take the advisory back.")
+def advise(
+    name: str, folder: Path, affects: str | None, id_: str, summary: str | None, fixed_in: str | None, undo: bool
+) -> None:
     """Tell of a fault in some versions of a plugin; they are not installed unless asked for by number."""
-    concerned = advise_in(name, affects, id_, summary, fixed_in, folder)
-    click.echo(f"{concerned}: under advisory {id_}")
+    if undo and affects is summary is fixed_in is None:
+        click.echo(f"{withdraw(name, id_, folder)}: no longer under advisory {id_}")
+    elif not undo and affects is not None and summary is not None:
+        click.echo(f"{advise_in(name, affects, id_, summary, fixed_in, folder)}: under advisory {id_}")
+    else:
+        raise click.UsageError("give either --affects RANGE and --summary TEXT, or --undo")
