@@ -193,8 +193,8 @@ def test_the_import_package_of_another_distribution(index: Path, make: Make, tmp
     radar = {f"unlabeled_radar/{path}": code for path, code in {**FILES, "unlabeled.toml": text}.items()}
     entry = {"unlabeled_sonar-1.0.dist-info/entry_points.txt": "[unlabeled.plugins]\nsonar = unlabeled_radar\n"}
     wheel = write_wheel(tmp_path / "thief", SONAR, None, {}, beside={**radar, **entry})
-    stray = "unlabeled_sonar/__init__.py lies outside the plugin's own package, 'unlabeled_radar'"
-    assert stray in refused(index, publish, wheel, index, report)[0]
+    told = "refused: its package is called 'unlabeled_radar', as if it were another's; call it 'unlabeled_sonar'"
+    assert told in refused(index, publish, wheel, index, report)[0]
 
 
 def test_a_version_is_never_replaced_not_even_after_it_was_deleted(index: Path, make: Make) -> None:

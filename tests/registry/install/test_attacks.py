@@ -81,15 +81,16 @@ def test_both_of_two_that_look_alike_in_the_index(world: World) -> None:
 
 
 def test_a_package_that_hides_another(world: World) -> None:
-    world.plugin("unlabeled-tones", package="pluggy")
-    assert "brings the package 'pluggy', which is here already" in world.refused("install", "tones", "--yes")
+    world.plugin("yaml")
+    assert "brings the package 'yaml', which is here already" in world.refused("install", "yaml", "--yes")
 
 
-def test_a_package_of_another_distribution(world: World) -> None:
+def test_a_file_of_another_distribution(world: World) -> None:
     world.unpack(world.plugin("unlabeled-base"))
-    world.plugin("unlabeled-tones", package="unlabeled_base")
+    world.package("sinewaves", "1.0", files={"unlabeled_base/parts.py": "changed = True\n"})
+    world.plugin("unlabeled-tones", requires=("sinewaves",))
     told = world.refused("install", "tones", "--yes")
-    assert "refused: unlabeled-tones would write over" in told and ", which is not its own" in told
+    assert "refused: sinewaves would write over" in told and ", which is not its own" in told
 
 
 def test_a_source_distribution_is_not_built(world: World) -> None:

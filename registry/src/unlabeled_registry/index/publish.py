@@ -40,7 +40,7 @@ def publish(path: Path, folder: Path, report: Path | None = None) -> tuple[Wheel
         wheels, state = wheels_of(folder), read_state(folder)
         state = replace(state, published=ledger(state, wheels))
         found = _read_report(report) if report else state.conformance.get(wheel.sha256)
-        problems = [*_of_name(wheel, wheels, state), *_of_version(wheel, state), *_of_report(wheel, found, path)]
+        problems = [*_of_name(wheel, state), *_of_version(wheel, state), *_of_report(wheel, found, path)]
         if found is None or problems:
             raise RegistryError(*(f"{path.name}: {problem}" for problem in problems))
         kept = {key: found[key] for key in _KEPT if key in found}
@@ -77,8 +77,8 @@ def _copy(path: Path, work: Path) -> Path:
     return work / path.name
 
 
-def _of_name(wheel: Wheel, wheels: Sequence[Wheel], state: State) -> list[str]:
-    """Whom the name, its ids or its import package belong to, or could be taken for."""
+def _of_name(wheel: Wheel, state: State) -> list[str]:
+    """Whom the name or its ids belong to, or could be taken for."""
     owner = owner_of(wheel.name)
     if wheel.name in CORE or (taken := first_party(owner)):
         like = "is unlabeled's own" if wheel.name in CORE else f"{taken}, which comes with unlabeled"
@@ -87,16 +87,12 @@ def _of_name(wheel: Wheel, wheels: Sequence[Wheel], state: State) -> list[str]:
         ]
     others = [name for name in state.published if name != wheel.name]
     similar = [name for name in others if confusable(owner, owner_of(name))]
-    problems = [
+    return [
         f"the ids {owner}/... belong to {name!r}, which this index has or had; rename the plugin"
         if owner_of(name) == owner
         else f"the name could be taken for {name!r}, which this index has or had; rename the plugin"
         for name in similar
     ]
-    packages = {other.package: other.name for other in wheels if other.name != wheel.name}
-    if wheel.package in packages:
-        problems.append(f"the package {wheel.package!r} belongs to {packages[wheel.package]!r}; rename it")
-    return problems
 
 
 def _of_version(wheel: Wheel, state: State) -> list[str]:
