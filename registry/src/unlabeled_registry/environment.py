@@ -43,7 +43,9 @@ def write_atomically(file: Path, text: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.unlink(missing_ok=True)
+        with temporary.open("x", encoding="utf-8") as opened:  # "x" follows no link that lies there
+            opened.write(text)
         os.replace(temporary, file)
     finally:
         temporary.unlink(missing_ok=True)

@@ -43,7 +43,8 @@ def write_wheel(
     """Write a plugin's wheel such as a build backend makes it, and return its path.
 
     `files` maps paths in the package to their text, `beside` such in the archive; `metadata` are further lines of METADATA.
-    A lone surrogate, as `surrogateescape` makes them, stands for a byte that is no UTF-8. With a manifest of None it is an ordinary wheel, of no plugin.
+    A lone surrogate, as `surrogateescape` makes them, stands for a byte that is no UTF-8.
+    With a manifest of None it is an ordinary wheel, of no plugin.
     """
     package = name.replace("-", "_")
     info = f"{package}-{version}.dist-info"

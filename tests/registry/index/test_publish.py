@@ -161,6 +161,7 @@ def test_no_report(index: Path, make: Make, tmp_path: Path) -> None:
         ("audio", "the name is unlabeled-audio, which comes with unlabeled; rename the plugin"),
         ("unlabeled-audi0", "the name could be taken for unlabeled-audio, which comes with unlabeled"),
         ("unlabeled-vison", "the name could be taken for unlabeled-vision, which comes with unlabeled"),
+        ("scikit-learn", "the name does not begin with 'unlabeled-', so it may be that of a library"),
         ("unlabeled", "the name is unlabeled's own"),
         ("unlabeled-registry", "the name is unlabeled's own"),
     ],

@@ -20,7 +20,7 @@ from unlabeled_registry.index.state import STATE_FILE, State, dump_state, read_s
 from unlabeled_registry.index.wheels import Wheel, read_wheel
 from unlabeled_registry.install.names import CORE, confusable
 from unlabeled_registry.manifest import owner_of
-from unlabeled_registry.scaffold.names import first_party
+from unlabeled_registry.scaffold.names import PREFIX, first_party
 
 _KEPT = (
     *("schema", "plugin", "version", "green", "required", "ran", "passed", "checks", "sha256"),
@@ -87,12 +87,17 @@ def _of_name(wheel: Wheel, state: State) -> list[str]:
         ]
     others = [name for name in state.published if name != wheel.name]
     similar = [name for name in others if confusable(owner, owner_of(name))]
-    return [
+    problems = [
         f"the ids {owner}/... belong to {name!r}, which this index has or had; rename the plugin"
         if owner_of(name) == owner
         else f"the name could be taken for {name!r}, which this index has or had; rename the plugin"
         for name in similar
     ]
+    if not wheel.name.startswith(PREFIX):
+        problems.append(
+            f"the name does not begin with {PREFIX!r}, so it may be that of a library which other plugins need; rename the plugin"
+        )
+    return problems
 
 
 def _of_version(wheel: Wheel, state: State) -> list[str]:

@@ -11,6 +11,7 @@ from unlabeled_registry.install.distributions import Installation, applies, inst
 from unlabeled_registry.install.names import full_name
 from unlabeled_registry.install.plan import Plan, make_plan
 from unlabeled_registry.install.transaction import transaction
+from unlabeled_registry.install.unchanged import check_unchanged
 from unlabeled_registry.lock.record import EnvironmentRecord, read_record, record_file, write_record
 
 
@@ -46,6 +47,7 @@ def carry_out_removal(plan: Plan) -> None:
     gone = {change.name for change in plan.removals}
     paths = {path for name in gone for path in installed[name].paths()}
     with transaction(str(plan), {*paths, record_file()}):
+        check_unchanged(installed, record)
         for name in gone:
             remove(installed[name])
         write_record(without(record, gone))

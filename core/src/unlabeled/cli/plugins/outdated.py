@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import click
 
-from unlabeled.cli.output import print_columns, print_json
+from unlabeled.cli.output import print_columns, print_json, say
 from unlabeled_registry.install.outdated import outdated as find_outdated
 
 
@@ -19,7 +19,7 @@ def outdated(index: str | None, as_json: bool) -> None:
     if as_json:
         print_json([asdict(entry) for entry in found])
     elif not found:
-        click.echo("every plugin is at its newest release")
+        say("every plugin is at its newest release")
     else:
         rows = [(e.name, e.installed, e.fits, e.newest, "; ".join([*e.warnings, e.reason]).strip("; ")) for e in found]
         print_columns(("NAME", "INSTALLED", "UPGRADE TO", "NEWEST", "NOTE"), rows)
