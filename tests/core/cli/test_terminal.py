@@ -34,9 +34,13 @@ def on_a_terminal(*arguments: str) -> str:
     shown: list[bytes] = []
     reader = Thread(target=lambda: shown.extend(_blocks(ours)))
     reader.start()
-    with open(terminal, "w", encoding="utf-8") as stream, redirect_stdout(stream), redirect_stderr(stream):
-        with pytest.raises(SystemExit):
-            main(arguments)
+    with (
+        open(terminal, "w", encoding="utf-8") as stream,
+        redirect_stdout(stream),
+        redirect_stderr(stream),
+        suppress(SystemExit),
+    ):
+        main(arguments)
     reader.join()
     os.close(ours)
     return b"".join(shown).decode(errors="surrogateescape").replace("\r\n", "\n")

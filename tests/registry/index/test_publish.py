@@ -120,6 +120,13 @@ def test_a_report_that_does_not_show_it(index: Path, make: Make, change: dict[st
     assert f"`unlabeled plugins check {wheel} --json FILE`" in told
 
 
+@pytest.mark.parametrize("value", ['"\\ud800"', "NaN", "[" * 10_000])
+def test_a_report_that_could_not_be_kept(index: Path, make: Make, value: str) -> None:
+    wheel, report = make()
+    report.write_text(report.read_text().replace('"0.1.0"', value))
+    assert refused(index, publish, wheel, index, report)[0].startswith(f"{report}: cannot be read")
+
+
 @pytest.mark.parametrize("result", ["failed", "not-run"])
 def test_a_check_that_is_red_whatever_the_counts_say(index: Path, make: Make, result: str) -> None:
     wheel, report = make()

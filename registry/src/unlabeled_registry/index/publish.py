@@ -15,7 +15,7 @@ from unlabeled_registry.check.report import shortcoming
 from unlabeled_registry.errors import RegistryError
 from unlabeled_registry.index.build import PROVENANCE, wheels_of, write_index
 from unlabeled_registry.index.change import alone
-from unlabeled_registry.index.format import INDEX_FILE
+from unlabeled_registry.index.format import INDEX_FILE, to_json
 from unlabeled_registry.index.state import STATE_FILE, State, dump_state, read_state
 from unlabeled_registry.index.wheels import Wheel, read_wheel
 from unlabeled_registry.install.names import CORE, confusable
@@ -118,6 +118,8 @@ def _of_report(wheel: Wheel, report: Any, path: Path) -> list[str]:
 
 def _read_report(file: Path) -> Any:
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        report = json.loads(file.read_text(encoding="utf-8"))
+        to_json(report)  # half a letter, or nan, is read and could not be written
+        return report
     except (OSError, ValueError, RecursionError):
         raise RegistryError(f"{file}: cannot be read; `unlabeled plugins check --json` writes a report") from None
