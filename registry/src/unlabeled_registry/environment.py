@@ -47,7 +47,9 @@ def write_atomically(file: Path, text: str, *, durable: bool = True) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_of(file)
     try:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.unlink(missing_ok=True)
+        with temporary.open("x", encoding="utf-8") as opened:  # "x" follows no link that lies there
+            opened.write(text)
         if durable:
             flush(temporary)
         os.replace(temporary, file)

@@ -7,8 +7,8 @@ class RegistryError(Exception):
     """Problems with plugins, one line each, that name the plugin, file or component and say what to do."""
 
     def __init__(self, *problems: str) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
+        self.problems = tuple(map(escaped, problems))  # some of it is always somebody else's text
+        super().__init__("\n".join(self.problems))
 
 
 class ManifestError(RegistryError):
@@ -46,7 +46,12 @@ def one_line(error: BaseException) -> str:
 def printable(text: str, limit: int = 400) -> str:
     """At most `limit` characters of a line of somebody else's text; what cannot be printed is escaped."""
     shown = text if len(text) <= limit else f"{text[:limit]}..."
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in shown)
+    return escaped(shown)
+
+
+def escaped(text: str) -> str:
+    """A line of somebody else's text, with what cannot be printed, and what a terminal would obey, escaped."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

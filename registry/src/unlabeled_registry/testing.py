@@ -43,6 +43,7 @@ def write_wheel(
     """Write a plugin's wheel such as a build backend makes it, and return its path.
 
     `files` maps paths in the package to their text, `beside` such in the archive; `metadata` are further lines of METADATA.
+    A lone surrogate, as `surrogateescape` makes them, stands for a byte that is no UTF-8.
     With a manifest of None it is an ordinary wheel, of no plugin.
     """
     package = name.replace("-", "_")
@@ -56,16 +57,18 @@ def write_wheel(
         **entry_points,
         **(beside or {}),
     }
-    lines = [f"{path},{_digest(text)},{len(text.encode())}" for path, text in members.items()]
+    encoded = {path: text.encode(errors="surrogateescape") for path, text in members.items()}
+    lines = [f"{path},{_digest(content)},{len(content)}" for path, content in encoded.items()]
     record = f"{info}/RECORD"
+    encoded[record] = ("\n".join([*lines, f"{record},,"]) + "\n").encode()
     folder.mkdir(parents=True, exist_ok=True)
     wheel = folder / f"{package}-{version}-py3-none-any.whl"
     with ZipFile(wheel, "w") as archive:
-        for path, text in {**members, record: "\n".join([*lines, f"{record},,"]) + "\n"}.items():
-            archive.writestr(ZipInfo(path), text)  # without the clock's date: the same arguments give the same bytes
+        for path, content in encoded.items():
+            archive.writestr(ZipInfo(path), content)  # without the clock's date: the same arguments give the same bytes
     return wheel
 
 
-def _digest(text: str) -> str:
-    digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest())
+def _digest(content: bytes) -> str:
+    digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest())
     return f"sha256={digest.rstrip(b'=').decode()}"

@@ -1,10 +1,12 @@
 """Archives that two programs could unpack in two ways, or that reach beyond their folder, are refused before anything is read."""
 
+import io
 import struct
 import warnings
+import zlib
 from collections.abc import Callable
 from pathlib import Path
-from zipfile import ZIP_BZIP2, ZipFile, ZipInfo
+from zipfile import ZIP_BZIP2, ZIP_DEFLATED, ZipFile, ZipInfo
 
 import pytest
 
@@ -108,6 +110,20 @@ def test_a_name_that_is_there_twice(wheel: Path, name: str) -> None:
     assert "refused: 'unlabeled_radar/data.txt' is in it twice" in refusal(wheel)
 
 
+@pytest.mark.parametrize(
+    "names", [("caf\u00e9.py", "cafe\u0301.py"), ("\u00c9.py", "\u00e9.py")], ids=["accent", "case"]
+)
+def test_names_that_some_file_systems_take_for_one(wheel: Path, names: tuple[str, str]) -> None:
+    for name in names:
+        add(wheel, f"unlabeled_radar/{name}")
+    assert "is in it twice" in refusal(wheel)
+
+
+def test_a_file_in_a_file(wheel: Path) -> None:
+    add(wheel, "unlabeled_radar/data.txt/more.py")
+    assert "refused: 'unlabeled_radar/data.txt/more.py' lies in what is a file" in refusal(wheel)
+
+
 def change(wheel: Path, edit: Callable[[bytes], bytes]) -> None:
     wheel.write_bytes(edit(wheel.read_bytes()))
 
@@ -131,6 +147,44 @@ def test_a_file_that_only_a_reader_of_local_headers_sees(wheel: Path) -> None:
         archive.filelist.pop(-2)
         del archive.NameToInfo["unlabeled_radar/hidden.py"]
     assert "bytes that belong to no file lie before 'unlabeled_radar/last.py'" in refusal(wheel)
+
+
+@pytest.mark.parametrize("streamed", [False, True], ids=["sizes before it", "sizes behind it"])
+def test_a_folder_that_is_a_file_to_a_reader_of_local_headers(wheel: Path, streamed: bool) -> None:
+    """The directory says `unlabeled_radar/x/`, and the header before it `hidden.pth` with a few bytes: uv once believed that."""
+    code = b"import evil"
+    add(wheel, "unlabeled_radar/x/", "")
+    data = wheel.read_bytes()
+    start = data.index(b"PK\x03\x04", data.index(b"RECORD,,"))
+    central, sizes = data.index(b"PK\x01\x02"), (zlib.crc32(code), len(code), len(code))
+    flags, before = (8, (0, 0, 0)) if streamed else (0, sizes)
+    local = struct.pack("<4s5H3L2H", b"PK\x03\x04", 20, flags, 0, 0, 33, *before, 18, 0) + b"unlabeled_radar/x/"
+    hidden = local.replace(b"unlabeled_radar/x/", b"unlabeled_r/x.pth\0"[:18]) + code
+    hidden += struct.pack("<4s3L", b"PK\x07\x08", *sizes) if streamed else b""
+    wheel.write_bytes(data[:start] + hidden + data[central:-6] + struct.pack("<LH", start + len(hidden), 0))
+    assert "refused: 'unlabeled_radar/x/' is another file to programs that read forward" in refusal(wheel)
+
+
+def test_a_streamed_archive_is_sound(tmp_path: Path, wheel: Path) -> None:
+    """Written to a pipe, with sums and sizes behind each member."""
+
+    class Pipe(io.BytesIO):
+        def seekable(self) -> bool:
+            return False
+
+        def seek(self, *place: int) -> int:
+            raise io.UnsupportedOperation
+
+        def tell(self) -> int:
+            raise io.UnsupportedOperation
+
+    pipe = Pipe()
+    with ZipFile(wheel) as old, ZipFile(pipe, "w", ZIP_DEFLATED) as new:
+        for name in old.namelist():
+            new.writestr(name, old.read(name))
+    wheel.write_bytes(pipe.getvalue())
+    with Archive(wheel) as archive:
+        archive.verify(RECORD)
 
 
 def test_a_changed_file(wheel: Path) -> None:

@@ -141,6 +141,9 @@ class TestReadme:
         assert render("*a* <b>\n", "text/x-rst", "x") == '<pre class="plain" tabindex="0">*a* &lt;b&gt;</pre>\n'
         assert render(" \n", "text/plain", "x") == ""
 
+    def test_one_that_would_take_minutes_to_read(self) -> None:
+        assert render("![" * 60_000, "text/markdown", "x").startswith('<pre class="plain" tabindex="0">![![')
+
     @pytest.mark.parametrize(
         "address", ["javascript:alert(1)", "file:///etc/passwd", "docs/x.md", "//example.org", "data:text/html,x"]
     )

@@ -1,14 +1,20 @@
 import hashlib
 import json
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from http.client import HTTPMessage
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from io import BytesIO
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
+from urllib.request import Request
 
 import pytest
 
 from unlabeled_registry.errors import ManifestError, RegistryError
-from unlabeled_registry.index.client import configured_location, download, read_index, replaced
+from unlabeled_registry.index.client import _Redirects, configured_location, download, read_index, replaced
 from unlabeled_registry.index.format import Index, dump, newest
 from unlabeled_registry.testing import write_wheel
 
@@ -32,6 +38,31 @@ def edit(index: Path, change: Callable[[dict[str, Any]], None]) -> None:
     (index / "plugins.json").write_text(json.dumps(content))
 
 
+@pytest.fixture
+def redirect() -> Iterator[Callable[[str], str]]:
+    """Serve nothing but redirections to one address."""
+    servers: list[HTTPServer] = []
+
+    def start(target: str) -> str:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(302)
+                self.send_header("Location", target)
+                self.end_headers()
+
+            def log_message(self, *arguments: object) -> None:
+                pass
+
+        servers.append(HTTPServer(("127.0.0.1", 0), Handler))
+        threading.Thread(target=servers[-1].serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        return f"http://127.0.0.1:{servers[-1].server_port}"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
 def test_a_folder_a_file_address_and_a_server_give_the_same(index: Path, serve: Serve, tmp_path: Path) -> None:
     address = serve(index)
     locations = [str(index), f"{index}/", index.as_uri(), f"{index.as_uri()}/", address, f"{address}/"]
@@ -51,6 +82,33 @@ def test_a_local_version_has_an_address(tmp_path: Path, serve: Serve) -> None:
     for location in (str(tmp_path / "index"), serve(tmp_path / "index")):
         found = read_index(location)
         assert download(found.plugins["unlabeled-radar"][0], found, tmp_path / "got").exists()
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        ("file:///etc/passwd", "Redirection to url 'file:///etc/passwd' is not allowed"),
+        ("ftp://127.0.0.1/plugins.json", "it leads from http to ftp, which is refused"),
+        ("/plugins.json", "The HTTP server returned a redirect error that would lead to an infinite loop"),
+    ],
+)
+def test_redirections_that_are_not_followed(redirect: Callable[[str], str], target: str, reason: str) -> None:
+    assert reason in problem(read_index, redirect(target))
+
+
+def test_a_redirection_to_another_host(index: Path, serve: Serve, redirect: Callable[[str], str]) -> None:
+    assert read_index(redirect(f"{serve(index)}/plugins.json")).plugins == read_index(str(index)).plugins
+
+
+def test_a_redirection_from_https_to_what_can_be_changed_on_its_way() -> None:
+    with pytest.raises(URLError, match="it leads from https to http, which is refused"):
+        _Redirects().redirect_request(Request("https://a/"), BytesIO(), 302, "", HTTPMessage(), "http://a/")
+
+
+@pytest.mark.parametrize("user", ["somebody:s3cret", "s3cret", "some:s3@cret"])
+def test_a_password_is_never_repeated(user: str) -> None:
+    line = problem(read_index, f"https://{user}@plugins.example/index#sha256=wrong")
+    assert line.startswith("index at plugins.example: its address holds a user name or password") and "cret" not in line
 
 
 def test_names_with_and_without_the_prefix(index: Path) -> None:
@@ -74,7 +132,7 @@ class TestChangedPluginsJson:
     @pytest.mark.parametrize(
         ("key", "value"),
         [
-            ("sha256", "0"), ("sha256", None), ("size", -1), ("size", "1"), ("size", True), ("version", "one"),
+            ("sha256", "0"), ("sha256", None), ("size", -1), ("size", "1"), ("size", True), ("version", "one"), ("version", "1.0\n"), ("version", "1.0\x0b"),
             ("file", "../unlabeled_radar-1.0-py3-none-any.whl"), ("file", "torch-1.0-py3-none-any.whl"),
             ("file", "unlabeled_radar-2.0-py3-none-any.whl"), ("file", "unlabeled_radar-1.0.tar.gz"),
             ("url", f"https://elsewhere.example/{RADAR}"), ("url", f"//elsewhere.example/{RADAR}"),

@@ -120,6 +120,13 @@ def test_a_report_that_does_not_show_it(index: Path, make: Make, change: dict[st
     assert f"`unlabeled plugins check {wheel} --json FILE`" in told
 
 
+@pytest.mark.parametrize("value", ['"\\ud800"', "NaN", "[" * 10_000])
+def test_a_report_that_could_not_be_kept(index: Path, make: Make, value: str) -> None:
+    wheel, report = make()
+    report.write_text(report.read_text().replace('"0.1.0"', value))
+    assert refused(index, publish, wheel, index, report)[0].startswith(f"{report}: cannot be read")
+
+
 @pytest.mark.parametrize("result", ["failed", "not-run"])
 def test_a_check_that_is_red_whatever_the_counts_say(index: Path, make: Make, result: str) -> None:
     wheel, report = make()
@@ -161,6 +168,7 @@ def test_no_report(index: Path, make: Make, tmp_path: Path) -> None:
         ("audio", "the name is unlabeled-audio, which comes with unlabeled; rename the plugin"),
         ("unlabeled-audi0", "the name could be taken for unlabeled-audio, which comes with unlabeled"),
         ("unlabeled-vison", "the name could be taken for unlabeled-vision, which comes with unlabeled"),
+        ("scikit-learn", "the name does not begin with 'unlabeled-', so it may be that of a library"),
         ("unlabeled", "the name is unlabeled's own"),
         ("unlabeled-registry", "the name is unlabeled's own"),
     ],
@@ -193,8 +201,8 @@ def test_the_import_package_of_another_distribution(index: Path, make: Make, tmp
     radar = {f"unlabeled_radar/{path}": code for path, code in {**FILES, "unlabeled.toml": text}.items()}
     entry = {"unlabeled_sonar-1.0.dist-info/entry_points.txt": "[unlabeled.plugins]\nsonar = unlabeled_radar\n"}
     wheel = write_wheel(tmp_path / "thief", SONAR, None, {}, beside={**radar, **entry})
-    stray = "unlabeled_sonar/__init__.py lies outside the plugin's own package, 'unlabeled_radar'"
-    assert stray in refused(index, publish, wheel, index, report)[0]
+    told = "refused: its package is called 'unlabeled_radar', as if it were another's; call it 'unlabeled_sonar'"
+    assert told in refused(index, publish, wheel, index, report)[0]
 
 
 def test_a_version_is_never_replaced_not_even_after_it_was_deleted(index: Path, make: Make) -> None:

@@ -13,6 +13,7 @@ from .conftest import FILES, manifest
 
 NAME = "unlabeled-radar"
 INFO = "unlabeled_radar-1.0.dist-info"
+ENTRY = "[unlabeled.plugins]\na = unlabeled_radar\n"
 GOOD = manifest(NAME)
 ROOT = Path(__file__).parents[3]
 
@@ -98,16 +99,17 @@ def test_a_recipe_outside_the_package(tmp_path: Path, object: str) -> None:
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        (("schema = 1", "schema = 2"), "schema: 2 is not 1; upgrade unlabeled-registry to read it"),
-        (("unlabeled-radar", "unlabeled-sonar"), "name: 'unlabeled-sonar' is not the distribution's name"),
-        (("schema", "schema ["), "no valid TOML"),
-        (("A demonstration", "\\u001b[2J"), "summary: must be one line of text"),
-        (('api = ">=1.0,<2"', "api = 2020-01-01"), "holds a date or nan, which no manifest may"),
+        (("schema = 1", "schema = 2"), ": schema: 2 is not 1; upgrade unlabeled-registry to read it"),
+        (("unlabeled-radar", "unlabeled-sonar"), ": name: 'unlabeled-sonar' is not the distribution's name"),
+        (("schema", "schema ["), ": no valid TOML"),
+        (("A demonstration", "\\u001b[2J"), ": summary: must be one line of text"),
+        (("schema = 1", f"# {'x' * 2**18}\nschema = 1"), " is longer than 256 KiB"),
+        (('api = ">=1.0,<2"', "api = 2020-01-01"), ": holds a date or nan, which no manifest may"),
     ],
 )
 def test_manifests_that_are_wrong(tmp_path: Path, change: tuple[str, str], problem: str) -> None:
     found = problems(write_wheel(tmp_path, NAME, GOOD.replace(*change), FILES))
-    assert any(f"unlabeled.toml: {problem}" in line for line in found), found
+    assert any(f"unlabeled.toml{problem}" in line for line in found), found
 
 
 @pytest.mark.parametrize(
@@ -118,6 +120,37 @@ def test_a_file_beside_the_package(tmp_path: Path, place: str) -> None:
     path = write_wheel(tmp_path, NAME, GOOD, FILES, beside={place: "import os\n"})
     (problem,) = problems(path)
     assert f"refused: {place} lies outside the plugin's own package, 'unlabeled_radar'; leave it out" in problem
+
+
+@pytest.mark.parametrize("place", ["fast.pyc", "__pycache__/__init__.cpython-311.pyc"])
+def test_compiled_files(tmp_path: Path, place: str) -> None:
+    """They may differ from their source, and Python takes them for it."""
+    path = write_wheel(tmp_path, NAME, GOOD, {**FILES, place: ""})
+    assert f"refused: unlabeled_radar/{place} is compiled" in problems(path)[0]
+
+
+@pytest.mark.parametrize("package", ["sitecustomize", "torch_npu", "unlabeled", "unl\u0430beled_radar"])
+def test_a_package_that_is_called_like_anothers(tmp_path: Path, package: str) -> None:
+    """Python, accelerate and others import packages by these names as soon as there are any."""
+    wheel = write_wheel(
+        tmp_path, NAME, None, beside={f"{INFO}/entry_points.txt": ENTRY.replace("unlabeled_radar", package)}
+    )
+    assert f"refused: its package is called {package!r}, as if it were another's" in problems(wheel)[0]
+
+
+def test_a_plugin_called_like_what_python_imports_at_its_start(tmp_path: Path) -> None:
+    text = GOOD.replace("unlabeled-radar", "sitecustomize").replace("unlabeled_radar", "sitecustomize")
+    assert (
+        "refused: its package is called 'sitecustomize'"
+        in problems(write_wheel(tmp_path, "sitecustomize", text, FILES))[0]
+    )
+
+
+def test_a_requirement_that_hides_behind_one_that_is_no_text(tmp_path: Path) -> None:
+    path = write_wheel(
+        tmp_path, NAME, GOOD, FILES, metadata="Requires-Dist: a @ https://x.example/a.whl\nRequires-Dist: \udcff\n"
+    )
+    assert "METADATA: requires-dist is there twice, or is no text" in problems(path)[0]
 
 
 def test_two_metadata_folders(tmp_path: Path) -> None:
@@ -139,17 +172,38 @@ def test_a_file_renamed_to_another_version(tmp_path: Path) -> None:
             "unlabeled.plugins names 2 packages, and must name one",
         ),
         ("[unlabeled.plugins]\na = ../x\n", "'../x' in unlabeled.plugins is not the name of a top-level package"),
-        (
-            "[unlabeled.plugins]\na = other\n",
-            "refused: unlabeled_radar/__init__.py lies outside the plugin's own package",
-        ),
+        ("[unlabeled.plugins]\na = other\n", "its package is called 'other', as if it were another's"),
         (
             "[console_scripts]\nrun = unlabeled_radar:run\n",
             "but no entry point in the group unlabeled.plugins names it",
         ),
-        ("[console_scripts]\n../../run = unlabeled_radar:run\n", "it brings a command '../../run', which it may not"),
-        ("[console_scripts]\npip = unlabeled_radar:run\n", "it brings a command 'pip', which it may not"),
-        ("x", "entry_points.txt cannot be read (MissingSectionHeaderError"),
+        (
+            f"{ENTRY}[console_scripts]\n../../run = unlabeled_radar:run\n",
+            "it brings a command '../../run', which it may",
+        ),
+        (f"{ENTRY}[console_scripts]\npip = unlabeled_radar:run\n", "it brings a command 'pip', which it may not"),
+        (f"{ENTRY}[console_scripts]\nls = unlabeled_radar:run\n", "call it 'unlabeled-radar' or 'unlabeled-radar-...'"),
+        (
+            f"{ENTRY}[gui_scripts]\nunlabeled = unlabeled_radar:run\n",
+            "it brings a command 'unlabeled', which it may not",
+        ),
+        (f"{ENTRY}[console_scripts]\nunlabeled-radar = os:system\n", "runs 'os:system', which lies outside its own"),
+        (f"{ENTRY}[torch.backends]\na = unlabeled_radar:run\n", "entry points of the group 'torch.backends' would be"),
+        (
+            f"{ENTRY}[pytest11]\na = unlabeled_radar\n",
+            "entry points of the group 'pytest11' would be imported by others",
+        ),
+        ("x", "entry_points.txt cannot be read (ValueError: 'x' is neither [group] nor `name = object`"),
+    ]
+    + [
+        (f"{ENTRY}[console_scripts]\nunlabeled-radar = unlabeled_radar:run{line}", "is neither [group] nor")
+        for line in (
+            "\n  [torch.backends]",
+            "\f[torch.backends]",
+            "\u2028[torch.backends]",
+            "\n[[torch.backends]]",
+            "\n;a = b",
+        )
     ],
 )
 def test_entry_points_that_are_wrong(tmp_path: Path, entry_points: str, problem: str) -> None:
@@ -167,13 +221,23 @@ def test_entry_points_that_are_wrong(tmp_path: Path, entry_points: str, problem:
             "METADATA requires 'torch @ https://x.example/t.whl', an address",
         ),
         ("Name: torch\n", "METADATA names None '1.0', not this file"),
+        ("Requires-Python: >=3\nRequires-Python: >=2\n", "METADATA: requires-python is there twice"),
+        (f"X: {'x' * 2**20}\n", "METADATA is longer than 1024 KiB"),
     ],
 )
 def test_metadata_that_is_wrong(tmp_path: Path, metadata: str, problem: str) -> None:
     assert problem in problems(write_wheel(tmp_path, NAME, GOOD, FILES, metadata=metadata))[0]
 
 
-@pytest.mark.parametrize("name", ["radar.whl", "unlabeled_radar-1.0.whl", "unlabeled_radar-x-py3-none-any.whl"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "radar.whl",
+        "unlabeled_radar-1.0.whl",
+        "unlabeled_radar-x-py3-none-any.whl",
+        "unl\u0430beled_radar-1.0-py3-none-any.whl",
+    ],
+)
 def test_a_name_that_is_no_wheels(tmp_path: Path, name: str) -> None:
     assert problems(write_wheel(tmp_path, NAME, GOOD, FILES).rename(tmp_path / name))[0].startswith(
         f"{name}: no wheel's"

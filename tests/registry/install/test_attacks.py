@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import subprocess
 import tarfile
 from io import BytesIO
 from pathlib import Path
@@ -63,6 +64,28 @@ def test_a_plugin_in_disguise_from_the_ordinary_index(world: World) -> None:
     assert not ran.exists()
 
 
+def test_a_plugins_name_in_the_ordinary_index(world: World) -> None:
+    """What a library needs in its turn is looked for there, by whatever name."""
+    world.plugin("sonar", "1.0")
+    world.package("sonar", "99.0")
+    world.package("sinewaves", "1.0", requires=("sonar",))
+    world.plugin("unlabeled-tones", requires=("sinewaves",))
+    told = world.refused("install", "tones", "--yes")
+    assert (
+        "refused: sonar 99.0 would come from the ordinary package index, and names like it come from the plugin" in told
+    )
+
+
+def test_a_library_that_brings_a_second_distribution(world: World) -> None:
+    manifest = "schema = 1\nname = 'sneaky'\napi = '>=1.0'\nsummary = 'Hidden'\nhooks = true\n"
+    files = {"sneaky/__init__.py": "", "sneaky/unlabeled.toml": manifest}
+    files |= {"sneaky-1.0.egg-info/entry_points.txt": "[unlabeled.plugins]\nsneaky = sneaky\n"}
+    world.package("sinewaves", "1.0", files=files)
+    world.plugin("unlabeled-tones", requires=("sinewaves",))
+    told = world.refused("install", "tones", "--yes")
+    assert "refused: sneaky-1.0.egg-info came with what was to be installed, and would count as another" in told
+
+
 @pytest.mark.parametrize("imposter", ["unlabeled-t0nes", "unlabeled-to-nes", "tones"])
 def test_a_name_that_looks_alike_or_owns_the_same_ids(world: World, imposter: str) -> None:
     wheel = world.plugin("unlabeled-tones")
@@ -81,15 +104,16 @@ def test_both_of_two_that_look_alike_in_the_index(world: World) -> None:
 
 
 def test_a_package_that_hides_another(world: World) -> None:
-    world.plugin("unlabeled-tones", package="pluggy")
-    assert "brings the package 'pluggy', which is here already" in world.refused("install", "tones", "--yes")
+    world.plugin("yaml")
+    assert "brings the package 'yaml', which is here already" in world.refused("install", "yaml", "--yes")
 
 
-def test_a_package_of_another_distribution(world: World) -> None:
+def test_a_file_of_another_distribution(world: World) -> None:
     world.unpack(world.plugin("unlabeled-base"))
-    world.plugin("unlabeled-tones", package="unlabeled_base")
+    world.package("sinewaves", "1.0", files={"unlabeled_base/parts.py": "changed = True\n"})
+    world.plugin("unlabeled-tones", requires=("sinewaves",))
     told = world.refused("install", "tones", "--yes")
-    assert "refused: unlabeled-tones would write over" in told and ", which is not its own" in told
+    assert "refused: sinewaves would write over" in told and ", which is not its own" in told
 
 
 def test_a_source_distribution_is_not_built(world: World) -> None:
@@ -119,6 +143,66 @@ def test_a_manifest_other_than_the_one_the_index_shows(world: World) -> None:
         "plugins.json was changed: its manifest is not that of unlabeled_tones-1.0-py3-none-any.whl"
         in world.refused("install", "tones", "--yes")
     )
+
+
+def test_a_release_whose_range_of_interfaces_cannot_be_read(world: World) -> None:
+    world.plugin("unlabeled-tones")
+    file = world.root / "index" / "plugins.json"
+    file.write_text(file.read_text().replace('">=1.0,<2"', '"\\u001b[2J"'))
+    told = world.refused("install", "tones", "--yes")
+    assert (
+        "no release of 'unlabeled-tones' fits. 1.0: its manifest cannot be used (api: must be one line of text)" in told
+    )
+
+
+def test_pip_of_the_folder_that_the_user_stands_in(world: World) -> None:
+    ran, folder = world.root / "ran", world.root / "downloads"
+    folder.mkdir()
+    for name in ("pip.py", "json.py", "unlabeled_registry.py", "torch.py"):
+        (folder / name).write_text(RUNS.format(path=str(ran)))
+    world.package("sinewaves", "1.0")
+    world.plugin("unlabeled-tones", requires=("sinewaves",))
+    command = [str(world.python), "-P", "-m", "unlabeled", "plugins", "install", "tones", "--yes"]
+    done = subprocess.run(command, cwd=folder, env=world.variables, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert not ran.exists() and world.packages()["sinewaves"] == "1.0"
+
+
+@pytest.mark.parametrize("by", ["variables", "a file"])
+def test_settings_that_send_pip_to_another_environment(world: World, by: str) -> None:
+    ran, python, settings = world.root / "ran", world.root / "python", world.root / "pip.conf"
+    python.write_text(f"#!/bin/sh\ntouch {ran}\nexit 1\n")
+    python.chmod(0o755)
+    world.package("sinewaves", "1.0")
+    world.plugin("unlabeled-tones", requires=("sinewaves",))
+    other = world.root / "other"
+    if by == "variables":
+        names = {"PIP_PYTHON": str(python), "PIP_TARGET": str(other), "PIP_USER": "1", "PIP_NO_DEPS": "1"}
+    else:
+        settings.write_text(f"[install]\ntarget = {other}\n[global]\nrequire-hashes = false\n")
+        names = {"PIP_CONFIG_FILE": str(settings)}
+    world.done("install", "tones", "--yes", **names)
+    assert world.packages() == {"unlabeled_tones": "1.0", "sinewaves": "1.0"}
+    assert not ran.exists() and not other.exists()
+
+
+def test_two_installations_at_once(world: World) -> None:
+    """The second is done while the first asks; then the first knows no more what it would change."""
+    for name in ("unlabeled-base", "unlabeled-tones"):
+        world.plugin(name)
+    command = [str(world.python), "-m", "unlabeled", "plugins", "install", "tones"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    first = subprocess.Popen(command, env=world.variables, text=True, **pipes)
+    shown = ""
+    while "Go on?" not in shown:
+        shown += first.stdout.read(1)
+    world.done("install", "base", "--yes")
+    _, told = first.communicate("y\n")
+    assert first.returncode == 2
+    assert "another command has changed the environment meanwhile; nothing was changed: try again" in told
+    assert world.packages() == {"unlabeled_base": "1.0"}
+    world.done("install", "tones", "--yes")
+    assert world.done("verify").count("as installed: ") >= 2
 
 
 MANIFEST = """\

@@ -119,6 +119,29 @@ def test_a_file_that_is_no_lock_is_told(world: World) -> None:
     assert "lock.txt: has no line '# plugins'" in world.refused("sync", str(world.root / "lock.txt"), "--yes")
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--index-url=http://127.0.0.1/==1",
+        "-egit+http://127.0.0.1/x#egg=x==1",
+        "-r/etc/passwd==1",
+        "sinewaves==1;x",
+        "sinewaves==../1",
+    ],
+)
+def test_a_lock_that_says_more_than_names_and_versions(locked: World, line: str) -> None:
+    file = locked.root / "lock.txt"
+    file.write_text(f"{file.read_text()}{line} --hash=sha256:{'0' * 64}\n")
+    assert f"lock.txt: '{line[:20]}" in locked.refused("sync", str(file), "--yes")
+
+
+def test_an_installed_version_that_would_be_another_line_of_the_lock(locked: World) -> None:
+    """The name of a folder is what says the version; pip takes folders that only begin with the name."""
+    (folder,) = locked.site.glob("sinewaves-*.dist-info")
+    folder.rename(folder.with_name("sinewaves-3.1\n-e .dist-info"))
+    assert "'sinewaves' '3.1\\n-e ': is no name and version with sha256s" in locked.refused("lock")
+
+
 def test_verify_names_what_differs(locked: World) -> None:
     assert "as installed: unlabeled-tones 1.0" in locked.done("verify")
     package = locked.site / "unlabeled_tones"

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -71,10 +71,17 @@ class Cluster:
             "PYTHONDONTWRITEBYTECODE": "1",
         }
 
-    def install(self, short: str, version: str = "1.0", code: str = "", extra: str = "") -> Path:
+    def install(
+        self, short: str, version: str = "1.0", code: str = "", extra: str = "", files: Mapping[str, str] | None = None
+    ) -> Path:
         """Install a plugin as its wheel leaves it; its package's folder."""
         text = MANIFEST.format(short=short, extra=extra)
-        contents = {"__init__.py": IMPORTED + code, "parts.py": PARTS, "start.yaml": "modalities: {}\n"}
+        contents = {
+            "__init__.py": IMPORTED + code,
+            "parts.py": PARTS,
+            "start.yaml": "modalities: {}\n",
+            **(files or {}),
+        }
         wheel = write_wheel(self.site.parent / "wheels", f"unlabeled-{short}", text, contents, version)
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(self.site)
@@ -191,14 +198,33 @@ def test_a_file_that_changed_after_the_installation(cluster: Cluster, tamper: Ca
     cluster.refused(tamper(package))
 
 
-def test_a_package_of_the_same_name_that_python_would_find_first(cluster: Cluster, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_a_package_of_the_same_name_that_python_would_find_first(cluster: Cluster, tmp_path: Path, kind: str) -> None:
     package = cluster.install("tones")
     cluster.allow()
-    shutil.copytree(package, tmp_path / "first" / "unlabeled_tones")
-    path = f"{tmp_path / 'first'}{os.pathsep}{cluster.variables['PYTHONPATH']}"
-    told = cluster.load(PYTHONPATH=path)[0]
-    assert f"its package would be imported from {tmp_path}/first/unlabeled_tones, which is not where it was" in told
-    assert cluster.imported() == []
+    first = tmp_path / "first"
+    shutil.copytree(package, first / "unlabeled_tones")
+    if kind == "zip":
+        first = Path(shutil.make_archive(str(first), "zip", first))
+    told = cluster.load(PYTHONPATH=f"{first}{os.pathsep}{cluster.variables['PYTHONPATH']}")[0]
+    assert "which is not where it was installed" in told and f"imported from {first}/unlabeled_tones" in told
+
+
+def test_a_compiled_file_is_part_of_what_is_allowed(cluster: Cluster) -> None:
+    """Python runs it where there is no source, so another one of the same version is another plugin."""
+    package = cluster.install("tones", files={"fast.pyc": "compiled"})
+    cluster.allow()
+    (package / "fast.pyc").write_text("changed")
+    cluster.refused("unlabeled_tones/fast.pyc was changed")
+
+
+def test_a_policy_in_a_folder_that_nobody_may_enter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def closed(path: str) -> None:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(files.os, "lstat", closed)  # tests may run as root, whom no folder is closed to
+    monkeypatch.setattr(files, "MACHINE_FILE", str(tmp_path / "policy.toml"))
+    assert Path(files.MACHINE_FILE) in files.policy_files()
 
 
 def test_a_plugin_that_another_one_imports(cluster: Cluster) -> None:

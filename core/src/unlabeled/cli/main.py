@@ -12,7 +12,7 @@ import click
 from unlabeled import __version__
 from unlabeled.cli.lazy import LazyGroup
 from unlabeled.errors import Stopped, UnlabeledError
-from unlabeled_registry.errors import RegistryError, one_line
+from unlabeled_registry.errors import RegistryError, escaped, one_line
 from unlabeled_registry.install.journal import interrupted
 from unlabeled_registry.registry import SELECTION_VARIABLE, discover
 
@@ -96,5 +96,5 @@ def _whose(error: Exception) -> str:
 
 def _fail(code: int, *problems: str) -> None:
     for problem in problems:
-        click.echo(f"error: {problem}", err=True)
+        click.echo(f"error: {escaped(problem)}", err=True)
     sys.exit(code)

@@ -3,6 +3,7 @@
 import click
 
 from unlabeled.cli.output import print_columns, print_json
+from unlabeled_registry.errors import escaped
 from unlabeled_registry.registry import discover
 
 
@@ -13,7 +14,8 @@ def recipes(name: str | None, as_json: bool) -> None:
     """List the installed recipes, or print the YAML of the one called NAME."""
     registry = discover()
     if name is not None:
-        click.echo(registry.read(registry.find("recipe", name)), nl=False)
+        lines = registry.read(registry.find("recipe", name)).split("\n")
+        click.echo("\n".join("\t".join(map(escaped, line.split("\t"))) for line in lines), nl=False)
         return
     found = registry.components("recipe")
     if as_json:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO
+from unicodedata import normalize
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 from unlabeled_registry.errors import RegistryError, listed, one_line
@@ -20,8 +21,10 @@ MOST_BYTES = 2**31
 
 _SIGNATURES = ("RECORD.jws", "RECORD.p7s")
 _HASHES = ("sha256", "sha384", "sha512")
+_HEADER = struct.Struct("<6x2H4x3L2H")  # before a member's data: flags, method, sums and sizes, lengths of what follows
 _DESCRIPTOR = 24  # the most bytes that may follow a member's data
-_ENCRYPTED, _UTF8 = 0x1, 0x800  # flags of a member
+_ENCRYPTED, _STREAMED, _UTF8 = 0x1, 0x8, 0x800  # flags of a member
+_TOLD = _ENCRYPTED | _STREAMED | _UTF8
 _UNICODE_PATH = 0x7075  # an extra field with a second name
 
 
@@ -50,10 +53,12 @@ class Archive:
     def __exit__(self, *exception: object) -> None:
         self._zip.close()
 
-    def read(self, name: str) -> bytes:
-        """The content of one file; `RegistryError` where it is not there or damaged."""
+    def read(self, name: str, most: int = MOST_BYTES) -> bytes:
+        """The content of one file; `RegistryError` where it is not there, damaged or longer than `most` bytes."""
         if name not in self.files:
             raise self._refusal(f"{name} is missing")
+        if self._zip.getinfo(name).file_size > most:
+            raise self._refusal(f"{name} is longer than {most >> 10} KiB")
         with self._reading(name) as file:
             return file.read()
 
@@ -75,31 +80,51 @@ class Archive:
         for info in members:
             if problem := _problem(info):
                 raise self._refusal(f"{info.orig_filename!r} {problem}")
-        counts = Counter(info.filename.rstrip("/").casefold() for info in members)
+        counts = Counter(_folded(info.filename) for info in members)
         if repeated := [name for name, count in counts.items() if count > 1]:
             raise self._refusal(f"{repeated[0]!r} is in it twice")
-        if sum(info.file_size for info in members) > MOST_BYTES:
+        files = {_folded(info.filename) for info in members if not info.is_dir()}
+        if inside := [name for name in counts if not files.isdisjoint(map(str, PurePosixPath(name).parents))]:
+            raise self._refusal(f"{inside[0]!r} lies in what is a file")
+        if sum(max(info.file_size, info.compress_size) for info in members) > MOST_BYTES:
             raise self._refusal(f"it unpacks to more than {MOST_BYTES >> 30} GiB")
         self._check_layout(members)
 
     def _check_layout(self, members: list[ZipInfo]) -> None:
-        """Members must follow one another without gaps: a program that reads forward would see what hides in one."""
+        """Members follow one another without gaps, each as the directory says: a program that reads forward sees the same."""
         end = 0
         with self.path.open("rb") as file:
             for info in sorted(members, key=lambda info: info.header_offset):
-                if not 0 <= info.header_offset - end <= (_DESCRIPTOR if end else 0):
+                if info.header_offset != end:
                     raise self._refusal(f"bytes that belong to no file lie before {info.filename!r}")
-                file.seek(info.header_offset)
-                header = file.read(30)
-                if len(header) < 30:
-                    raise self._refusal(f"{info.filename!r} lies outside the archive")
-                name, extra = struct.unpack("<26x2H", header)
-                file.seek(name, 1)
-                if _UNICODE_PATH in _extra_fields(file.read(extra)):
-                    raise self._refusal(f"{info.filename!r} has a second name")
-                end = info.header_offset + 30 + name + extra + info.compress_size
-        if self._zip.comment or not 0 <= self._zip.start_dir - end <= _DESCRIPTOR:
+                file.seek(end)
+                end += self._check_header(file, info)
+        if self._zip.comment or self._zip.start_dir != end:
             raise self._refusal("bytes that belong to no file lie at its end")
+
+    def _check_header(self, file: IO[bytes], info: ZipInfo) -> int:
+        """Compare the member's own header with the directory; the bytes that the member takes."""
+        header = file.read(_HEADER.size)
+        if len(header) < _HEADER.size:
+            raise self._refusal(f"{info.filename!r} lies outside the archive")
+        flags, method, *sizes, name_length, extra_length = _HEADER.unpack(header)
+        name, extra = file.read(name_length), file.read(extra_length)
+        if _UNICODE_PATH in _extra_fields(extra):
+            raise self._refusal(f"{info.filename!r} has a second name")
+        known = (info.CRC, info.compress_size, info.file_size)
+        taken = _HEADER.size + name_length + extra_length + info.compress_size
+        file.seek(info.header_offset + taken)
+        streamed = flags & _STREAMED
+        behind = _descriptor(file.read(_DESCRIPTOR), *known) if streamed else 0
+        sized = tuple(sizes) == known or (streamed and not any(sizes))
+        told = (name, flags & _TOLD, method) == (
+            info.orig_filename.encode(),
+            info.flag_bits & _TOLD,
+            info.compress_type,
+        )
+        if not (sized and told) or behind is None:
+            raise self._refusal(f"{info.filename!r} is another file to programs that read forward")
+        return taken + behind
 
     def _record(self, record: str) -> Mapping[str, str]:
         """RECORD's hash of each file; its own line has none."""
@@ -152,6 +177,20 @@ def _problem(info: ZipInfo) -> str:
     if info.flag_bits & _ENCRYPTED or info.compress_type not in (ZIP_STORED, ZIP_DEFLATED):
         return "is encrypted or compressed in an unusual way"
     return ""
+
+
+def _descriptor(found: bytes, *known: int) -> int | None:
+    """The length of what stands behind a member's data in place of sums and sizes before it; None where it is another's."""
+    for layout in ("<3L", "<L2Q"):
+        for written in (b"PK\x07\x08" + struct.pack(layout, *known), struct.pack(layout, *known)):
+            if found.startswith(written):
+                return len(written)
+    return None
+
+
+def _folded(name: str) -> str:
+    """The same for names that a file system may take for each other."""
+    return normalize("NFD", normalize("NFD", name.rstrip("/")).casefold())
 
 
 def _extra_fields(data: bytes) -> set[int]:

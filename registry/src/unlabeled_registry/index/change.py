@@ -44,6 +44,8 @@ def change(folder: Path, contents: Mapping[str, bytes | Path], removed: Iterable
     contents: by the file's path in the folder; a `Path` is a file to copy. Only for who is `alone` there.
     """
     work = folder / WORK
+    for path in (*contents, *removed):
+        _check_inside(folder, path)
     changed = [path for path, content in contents.items() if not _holds(folder / path, content)]
     old = [path for path in (*changed, *removed) if os.path.lexists(folder / path)]
     added = [path for path in changed if path not in old]
@@ -76,11 +78,19 @@ def change(folder: Path, contents: Mapping[str, bytes | Path], removed: Iterable
 def _undo(folder: Path) -> None:
     """Bring back every file of a change that did not end; may be cut off itself and repeated."""
     work = folder / WORK
+    if work.is_symlink():
+        raise RegistryError(f"{work}: is a link, which no index holds; whoever made it may mean harm: remove it")
     try:
         journal = json.loads((work / "journal.json").read_text(encoding="utf-8"))
+        for path in (*journal["added"], *journal["old"]):
+            _check_inside(folder, path)
     except FileNotFoundError:
         shutil.rmtree(work, ignore_errors=True)
         return
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise RegistryError(
+            f"{work / 'journal.json'}: damaged; restore the index from a copy, and remove {work}"
+        ) from None
     for path in journal["added"]:
         _remove(folder / path)
     for path in journal["old"]:
@@ -95,6 +105,19 @@ def _undo(folder: Path) -> None:
     (work / "journal.json").unlink()
     flush(work)  # before another change uses the same numbers
     shutil.rmtree(work, ignore_errors=True)
+
+
+def _check_inside(folder: Path, path: str) -> None:
+    """`RegistryError` for a path that leads out of the index: a folder of it that is a link, or a journal that lies."""
+    parts = path.split("/")
+    if (
+        path.startswith("/")
+        or ".." in parts
+        or any((folder / "/".join(parts[:end])).is_symlink() for end in range(1, len(parts)))
+    ):
+        raise RegistryError(
+            f"{folder / path}: leads out of the index {folder}; an index holds its files itself, so remove the link or journal"
+        )
 
 
 def _holds(file: Path, content: bytes | Path) -> bool:

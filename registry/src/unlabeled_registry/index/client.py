@@ -6,11 +6,12 @@ import os
 import re
 from collections.abc import Mapping
 from contextlib import closing
+from http.client import HTTPMessage
 from pathlib import Path
 from typing import IO, cast
 from urllib.error import URLError
 from urllib.parse import urljoin, urlsplit
-from urllib.request import Request, url2pathname, urlopen
+from urllib.request import HTTPRedirectHandler, Request, build_opener, url2pathname
 
 from unlabeled_registry.environment import config_folder
 from unlabeled_registry.errors import RegistryError, one_line
@@ -47,6 +48,7 @@ def read_index(location: str) -> Index:
     `RegistryError` where it cannot be reached or read, or is not the one that was pinned.
     """
     place, _, pin = location.partition("#")
+    _check_no_password(place)
     if pin and not _PIN.fullmatch(pin):
         raise RegistryError(f"index {location}: what follows # must be sha256= and 64 digits")
     root = place.rstrip("/") + "/" if is_address(place) else os.path.abspath(os.path.expanduser(place))
@@ -116,6 +118,14 @@ def _setting(file: Path) -> str:
     return value
 
 
+def _check_no_password(place: str) -> None:
+    _, at, host = place.partition("://")[2].partition("/")[0].rpartition("@")
+    if at and is_address(place):
+        raise RegistryError(
+            f"index at {host}: its address holds a user name or password, which messages and logs would repeat; give it without"
+        )
+
+
 def is_address(location: str) -> bool:
     """Whether a location is an address, and not a folder."""
     return _ADDRESS.match(location) is not None
@@ -131,16 +141,28 @@ def _address(root: str, relative: str) -> str:
     return os.path.normpath(os.path.join(root, url2pathname(relative)))
 
 
+class _Redirects(HTTPRedirectHandler):
+    """Follows a redirection to another host, but not from https to what can be changed on its way."""
+
+    def redirect_request(
+        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: HTTPMessage, newurl: str
+    ) -> Request | None:
+        scheme = urlsplit(newurl).scheme
+        if scheme not in ("https", req.type):
+            raise URLError(f"it leads from {req.type} to {scheme}, which is refused")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
 def _open(place: str, what: str) -> IO[bytes]:
     try:
         scheme = urlsplit(place).scheme if is_address(place) else ""
         if scheme in ("http", "https"):
             request = Request(place, headers={"User-Agent": "unlabeled-registry", "Accept-Encoding": "identity"})
-            return cast(IO[bytes], urlopen(request, timeout=TIMEOUT))
+            return cast(IO[bytes], build_opener(_Redirects).open(request, timeout=TIMEOUT))
         path = url2pathname(urlsplit(place).path) if scheme == "file" else place
         return open(path, "rb")
     except URLError as error:
-        reason = error if hasattr(error, "code") else error.reason
+        reason = str(error).splitlines()[0] if hasattr(error, "code") else error.reason
         raise RegistryError(
             f"{what}: {place} cannot be reached ({reason}); check the address and the network"
         ) from None

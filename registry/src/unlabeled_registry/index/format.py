@@ -207,7 +207,7 @@ def _sha256(value: Any) -> bool:
 
 def _version(value: Any) -> bool:
     try:
-        return isinstance(value, str) and bool(Version(value))
+        return isinstance(value, str) and str(Version(value)) == value  # as wheels give it: nothing around it
     except InvalidVersion:
         return False
 

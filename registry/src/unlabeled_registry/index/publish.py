@@ -15,12 +15,12 @@ from unlabeled_registry.check.report import shortcoming
 from unlabeled_registry.errors import RegistryError
 from unlabeled_registry.index.build import PROVENANCE, wheels_of, write_index
 from unlabeled_registry.index.change import alone
-from unlabeled_registry.index.format import INDEX_FILE
+from unlabeled_registry.index.format import INDEX_FILE, to_json
 from unlabeled_registry.index.state import STATE_FILE, State, dump_state, read_state
 from unlabeled_registry.index.wheels import Wheel, read_wheel
 from unlabeled_registry.install.names import CORE, confusable
 from unlabeled_registry.manifest import owner_of
-from unlabeled_registry.scaffold.names import first_party
+from unlabeled_registry.scaffold.names import PREFIX, first_party
 
 _KEPT = (
     *("schema", "plugin", "version", "green", "required", "ran", "passed", "checks", "sha256"),
@@ -40,7 +40,7 @@ def publish(path: Path, folder: Path, report: Path | None = None) -> tuple[Wheel
         wheels, state = wheels_of(folder), read_state(folder)
         state = replace(state, published=ledger(state, wheels))
         found = _read_report(report) if report else state.conformance.get(wheel.sha256)
-        problems = [*_of_name(wheel, wheels, state), *_of_version(wheel, state), *_of_report(wheel, found, path)]
+        problems = [*_of_name(wheel, state), *_of_version(wheel, state), *_of_report(wheel, found, path)]
         if found is None or problems:
             raise RegistryError(*(f"{path.name}: {problem}" for problem in problems))
         kept = {key: found[key] for key in _KEPT if key in found}
@@ -77,8 +77,8 @@ def _copy(path: Path, work: Path) -> Path:
     return work / path.name
 
 
-def _of_name(wheel: Wheel, wheels: Sequence[Wheel], state: State) -> list[str]:
-    """Whom the name, its ids or its import package belong to, or could be taken for."""
+def _of_name(wheel: Wheel, state: State) -> list[str]:
+    """Whom the name or its ids belong to, or could be taken for."""
     owner = owner_of(wheel.name)
     if wheel.name in CORE or (taken := first_party(owner)):
         like = "is unlabeled's own" if wheel.name in CORE else f"{taken}, which comes with unlabeled"
@@ -93,9 +93,10 @@ def _of_name(wheel: Wheel, wheels: Sequence[Wheel], state: State) -> list[str]:
         else f"the name could be taken for {name!r}, which this index has or had; rename the plugin"
         for name in similar
     ]
-    packages = {other.package: other.name for other in wheels if other.name != wheel.name}
-    if wheel.package in packages:
-        problems.append(f"the package {wheel.package!r} belongs to {packages[wheel.package]!r}; rename it")
+    if not wheel.name.startswith(PREFIX):
+        problems.append(
+            f"the name does not begin with {PREFIX!r}, so it may be that of a library which other plugins need; rename the plugin"
+        )
     return problems
 
 
@@ -117,6 +118,8 @@ def _of_report(wheel: Wheel, report: Any, path: Path) -> list[str]:
 
 def _read_report(file: Path) -> Any:
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        report = json.loads(file.read_text(encoding="utf-8"))
+        to_json(report)  # half a letter, or nan, is read and could not be written
+        return report
     except (OSError, ValueError, RecursionError):
         raise RegistryError(f"{file}: cannot be read; `unlabeled plugins check --json` writes a report") from None

@@ -11,6 +11,8 @@ from markdown_it.token import Token
 
 _SHIFT = 2
 """The page has headings of its own above the description's."""
+_LONGEST = 100_000
+"""Of characters: longer ones are not read as Markdown, as that can take minutes, whenever anybody builds the index."""
 
 
 class _Renderer(RendererHTML):
@@ -50,10 +52,12 @@ class _Renderer(RendererHTML):
 
 
 def render(description: str, content_type: str, name: str) -> str:
-    """The HTML of a description: Markdown where it says so, without the title that `name` repeats, else preformatted text."""
+    """The HTML of a description: Markdown where it says so, without the title that `name` repeats, else
+    preformatted text.
+    """
     if not description.strip():
         return ""
-    if content_type != "text/markdown":
+    if content_type != "text/markdown" or len(description) > _LONGEST:
         return f'<pre class="plain" tabindex="0">{escape(description.strip())}</pre>\n'
     markdown = _markdown()
     tokens = markdown.parse(description)

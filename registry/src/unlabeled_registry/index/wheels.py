@@ -1,12 +1,11 @@
 """Reading a wheel without installing it or running any of its code."""
 
-import configparser
 import hashlib
 import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from packaging.metadata import RawMetadata, parse_email
@@ -15,14 +14,18 @@ from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import InvalidWheelFilename, canonicalize_name, parse_wheel_filename
 from packaging.version import InvalidVersion, Version
 
-from unlabeled_registry.discovery import GROUP
+from unlabeled_registry.discovery import GROUP, normalised
 from unlabeled_registry.errors import ManifestError, RegistryError, one_line
 from unlabeled_registry.index.archive import Archive
-from unlabeled_registry.manifest import FILE_NAME, parse
+from unlabeled_registry.index.entry_points import overreach, read_entry_points
+from unlabeled_registry.manifest import FILE_NAME, MAX_SIZE, parse
 from unlabeled_registry.schema import check_object
 
-_COMMAND = re.compile(r"[\w.-]+")
-_OURS = frozenset({"unlabeled", "accelerate", "torchrun", "pip", "pip3", "uv", "python", "python3"})
+MOST_TEXT = 2**20
+"""What each of METADATA, WHEEL and entry_points.txt may be long: whoever builds an index reads those of all."""
+_NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+_BY_PYTHON = frozenset({"sitecustomize", "usercustomize"})  # imported whenever Python starts
+_DECISIVE = frozenset({"name", "version", "requires-dist", "requires-python"})
 
 
 @dataclass(frozen=True)
@@ -61,10 +64,10 @@ def read_any_wheel(path: Path) -> Wheel:
     with Archive(path) as archive:
         folder = _metadata_folder(archive, name, version)
         archive.verify(f"{folder}/RECORD")
-        archive.read(f"{folder}/WHEEL")
-        metadata = archive.read(f"{folder}/METADATA")
+        archive.read(f"{folder}/WHEEL", MOST_TEXT)
+        metadata = archive.read(f"{folder}/METADATA", MOST_TEXT)
         fields = _fields(path, metadata, name, version)
-        package = _package(archive, folder)
+        package = _package(archive, folder, name)
         manifest: Mapping[str, Any] = {}
         if package:
             _check_places(archive, package, folder, name)
@@ -100,6 +103,8 @@ def _from_file_name(path: Path) -> tuple[str, Version]:
         name, version, _, _ = parse_wheel_filename(path.name)
     except (InvalidWheelFilename, InvalidVersion) as error:
         raise RegistryError(f"{path.name}: no wheel's file name ({error}); build it again") from None
+    if not _NAME.fullmatch(name):  # a letter of another alphabet looks the same
+        raise RegistryError(f"{path.name}: no wheel's file name (a name holds letters a to z, digits and -_. only)")
     return name, version
 
 
@@ -118,13 +123,15 @@ def _metadata_folder(archive: Archive, name: str, version: Version) -> str:
 def _fields(path: Path, metadata: bytes, name: str, version: Version) -> RawMetadata:
     """METADATA's fields, of which those that decide what is installed are checked."""
     try:
-        fields, _ = parse_email(metadata)
+        fields, unread = parse_email(metadata)
     except Exception as error:  # the parser promises nothing about damaged text
         raise RegistryError(f"{path.name}: METADATA cannot be read ({one_line(error)}); build it again") from None
     if canonicalize_name(fields.get("name", "")) != name or _version(fields.get("version", "")) != version:
         raise RegistryError(
             f"{path.name}: METADATA names {fields.get('name')!r} {fields.get('version')!r}, not this file"
         )
+    if twice := sorted(_DECISIVE & unread.keys()):
+        raise RegistryError(f"{path.name}: METADATA: {twice[0]} is there twice, or is no text; build it again")
     try:
         SpecifierSet(fields.get("requires_python", ""))
         addresses = [text for text in fields.get("requires_dist", ()) if Requirement(text).url]
@@ -144,30 +151,32 @@ def _version(text: str) -> Version | None:
         return None
 
 
-def _package(archive: Archive, folder: str) -> str:
+def _package(archive: Archive, folder: str, name: str) -> str:
     """The package that the entry point of plugins names, or nothing where there is none."""
-    path, file = archive.path, f"{folder}/entry_points.txt"
-    manifests = [name for name in archive.files if PurePosixPath(name).match(f"*/{FILE_NAME}") and name.count("/") == 1]
-    parser = configparser.ConfigParser(delimiters=("=",), interpolation=None)
-    parser.optionxform = str  # type: ignore[assignment, method-assign]
+    path, file = archive.path.name, f"{folder}/entry_points.txt"
+    manifests = [place for place in archive.files if place.count("/") == 1 and place.endswith(f"/{FILE_NAME}")]
     try:
-        parser.read_string(archive.read(file).decode() if file in archive.files else "")
-    except (configparser.Error, UnicodeDecodeError) as error:
-        raise RegistryError(f"{path.name}: entry_points.txt cannot be read ({one_line(error)})") from None
-    for group in ("console_scripts", "gui_scripts"):
-        for command in parser[group] if parser.has_section(group) else ():
-            if not _COMMAND.fullmatch(command) or (command in _OURS and manifests):
-                raise RegistryError(f"{path.name}: it brings a command {command!r}, which it may not; rename it")
-    packages = list(parser[GROUP].values()) if parser.has_section(GROUP) else []
+        groups = read_entry_points(archive.read(file, MOST_TEXT).decode() if file in archive.files else "")
+    except (ValueError, UnicodeDecodeError) as error:
+        raise RegistryError(f"{path}: entry_points.txt cannot be read ({one_line(error)})") from None
+    packages = list(groups.get(GROUP, {}).values())
     if not packages and manifests:
-        raise RegistryError(f"{path.name}: it holds {manifests[0]}, but no entry point in the group {GROUP} names it")
+        raise RegistryError(f"{path}: it holds {manifests[0]}, but no entry point in the group {GROUP} names it")
+    if not packages:
+        return ""
     if len(packages) > 1:
-        raise RegistryError(f"{path.name}: entry points: {GROUP} names {len(packages)} packages, and must name one")
-    if packages and not packages[0].isidentifier():
+        raise RegistryError(f"{path}: entry points: {GROUP} names {len(packages)} packages, and must name one")
+    (package,) = packages
+    if not package.isidentifier():
+        raise RegistryError(f"{path}: entry points: {package!r} in {GROUP} is not the name of a top-level package")
+    if normalised(package) != name or package in _BY_PYTHON:
+        wanted = name.replace("-", "_")
         raise RegistryError(
-            f"{path.name}: entry points: {packages[0]!r} in {GROUP} is not the name of a top-level package"
+            f"{path}: refused: its package is called {package!r}, as if it were another's; call it {wanted!r}, like itself"
         )
-    return packages[0] if packages else ""
+    if problem := overreach(groups, name, package):
+        raise RegistryError(f"{path}: refused: {problem}")
+    return package
 
 
 def _check_places(archive: Archive, package: str, folder: str, name: str) -> None:
@@ -177,6 +186,10 @@ def _check_places(archive: Archive, package: str, folder: str, name: str) -> Non
         if file.partition("/")[0] not in (package, folder, libraries) or "/" not in file:
             raise RegistryError(
                 f"{archive.path.name}: refused: {file} lies outside the plugin's own package, {package!r}; leave it out"
+            )
+        if file.endswith(".pyc"):
+            raise RegistryError(
+                f"{archive.path.name}: refused: {file} is compiled, and Python could run it in place of its source; leave it out"
             )
 
 
@@ -188,7 +201,7 @@ def _manifest(archive: Archive, package: str, name: str, version: str) -> Mappin
     if file not in archive.files:
         raise RegistryError(f"{path.name}: {file} is missing; a plugin's manifest lies beside its code")
     try:
-        data = tomli.loads(archive.read(file).decode())
+        data = tomli.loads(archive.read(file, MAX_SIZE).decode())
         json.dumps(data, allow_nan=False)
         problems = _strays(data, package, archive.files)
         parse(data, distribution=name, version=version, package=package, path=path / file)

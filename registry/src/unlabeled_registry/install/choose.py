@@ -11,8 +11,8 @@ from packaging.tags import Tag, sys_tags
 from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
-from unlabeled_registry.api import API_VERSION, satisfies
-from unlabeled_registry.errors import RegistryError
+from unlabeled_registry.api import API_VERSION
+from unlabeled_registry.errors import ManifestError, RegistryError
 from unlabeled_registry.index.format import Index, Release
 from unlabeled_registry.install.distributions import Installation, applies
 from unlabeled_registry.install.names import FROZEN, check_alike
@@ -82,9 +82,11 @@ class Chooser:
         found = []
         if not parse_wheel_filename(release.file)[3] & _tags():
             found.append(f"{release.file} is for another platform")
-        api = str(release.manifest.get("api", f"=={API_VERSION}"))
-        if not satisfies(API_VERSION, api):
-            found.append(f"it needs interfaces {api}, and these are {API_VERSION}")
+        try:
+            if not (manifest := release.parsed()).compatible:
+                found.append(f"it needs interfaces {manifest.api}, and these are {API_VERSION}")
+        except ManifestError as error:
+            found.append(f"its manifest cannot be used ({error.problems[0]})")
         if release.requires_python and not _contains(release.requires_python, python_version()):
             found.append(f"it needs Python {release.requires_python}, and this is {python_version()}")
         if release.yanked is not None and not pinned:

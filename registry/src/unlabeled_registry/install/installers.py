@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,19 +14,36 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
 
 from unlabeled_registry.errors import RegistryError
 
 _WHEELS_ONLY = ("--only-binary", ":all:")
+_NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+_WRITTEN_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(?:\[[\w.,-]*\])?", re.ASCII)
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+# Settings that send pip and uv to another environment, or have them leave out what is needed.
+_ELSEWHERE = frozenset(
+    f"{program}_{name}"
+    for program in ("PIP", "UV")
+    for name in ("PYTHON", "TARGET", "PREFIX", "ROOT", "USER", "SYSTEM_PYTHON", "NO_DEPS", "DRY_RUN", "REPORT")
+)
 
 
 @dataclass(frozen=True)
 class Package:
-    """A release and the sha256s of the files that may be installed for it."""
+    """A release and the sha256s of the files that may be installed for it.
+
+    `RegistryError` where one of them is none: written into a requirements file, it could say something else there.
+    """
 
     name: str
     version: str
     hashes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not is_release(self.name, self.version) or not all(map(_SHA256.fullmatch, self.hashes)):
+            raise RegistryError(f"{self.name!r} {self.version!r}: is no name and version with sha256s; install it anew")
 
     def line(self) -> str:
         """As a requirements file has it."""
@@ -100,7 +118,8 @@ class Pip:
 
     def _run(self, arguments: Sequence[str], lock: IO[str] | None = None) -> None:
         quiet = ["--no-input", "--disable-pip-version-check", "--no-color", "--progress-bar", "off"]
-        _run([sys.executable, "-m", "pip", *arguments, *quiet], "pip", lock)
+        # -P: a pip.py or json.py in the folder that the user stands in is none of ours
+        _run([sys.executable, "-P", "-m", "pip", *arguments, *quiet], "pip", lock)
 
 
 class Uv:
@@ -120,7 +139,10 @@ class Uv:
         wanted = _write(work / "wanted.in", [f"--find-links {wheels[0].parent}", *map(_of_wheel, wheels)])
         pinned = _write(work / "constraints.txt", constraints)
         # What lies in the output file is preferred to newer versions, as pip prefers what is installed.
-        output = _write(work / "resolved.txt", [f"{item.name}=={item.version}" for item in installed.values()])
+        output = _write(
+            work / "resolved.txt",
+            [f"{item.name}=={item.version}" for item in installed.values() if is_release(item.name, item.version)],
+        )
         command = ["compile", "--generate-hashes", "--no-header", "--no-annotate", "--constraint", str(pinned)]
         self._run([*command, "--output-file", str(output), *_binary(self.source), str(wanted)])
         ours = {_name_of(wheel) for wheel in wheels}
@@ -154,6 +176,18 @@ class Uv:
         _run([self.program, "--quiet", "pip", head, "--python", sys.executable, *rest], "uv", lock)
 
 
+def is_release(name: str, version: str) -> bool:
+    """Whether these are a normalised name and a version, and nothing else that a requirements file could understand."""
+    return _NAME.fullmatch(name) is not None and _is_version(version)
+
+
+def _is_version(text: str) -> bool:
+    try:
+        return bool(Version(text)) and text.isascii() and not re.search(r"\s", text)  # which Version takes around it
+    except InvalidVersion:
+        return False
+
+
 def find_installer(chosen: str | None = None, *, source: bool = False) -> Installer:
     """The installer that was chosen, else the one that made this environment; `RegistryError` where there is none.
 
@@ -178,7 +212,13 @@ def parse_pins(text: str) -> list[Package]:
             continue
         head, *hashes = entry.split()
         name, equals, version = head.partition("==")
-        if not equals or not hashes or not all(item.startswith("--hash=sha256:") for item in hashes):
+        if (
+            not equals
+            or not hashes
+            or not _WRITTEN_NAME.fullmatch(name)
+            or not _is_version(version)
+            or not all(item.startswith("--hash=sha256:") for item in hashes)
+        ):
             raise RegistryError(
                 f"{entry[:60]!r} is no `name==version --hash=sha256:...`; `unlabeled plugins lock` writes such a file"
             )
@@ -228,7 +268,10 @@ def _run(command: Sequence[str], name: str, lock: IO[str] | None) -> None:
     """Run an installer; while it works it holds the transaction's lock, even if this process is killed."""
     from unlabeled_registry.install.transaction import temporary_folder
 
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {key: value for key, value in os.environ.items() if key not in _ELSEWHERE}
+    environment["PYTHONDONTWRITEBYTECODE"] = "1"
+    if "--isolated" in command:  # from which pip itself excepts the environment that it works on
+        environment["PIP_CONFIG_FILE"] = os.devnull
     if lock is not None:
         environment["TMPDIR"] = str(temporary_folder())
     passed = () if lock is None else (lock.fileno(),)

@@ -19,12 +19,13 @@ from unlabeled_registry.index.verify import differences
 from unlabeled_registry.index.wheels import read_wheel
 from unlabeled_registry.install.choose import Chooser, unsafe
 from unlabeled_registry.install.distributions import Installation, applies, installations, plugins_of
-from unlabeled_registry.install.installers import Installer, Package, find_installer
+from unlabeled_registry.install.installers import Installer, Package, find_installer, is_release
 from unlabeled_registry.install.names import FROZEN, full_name, parse_request
 from unlabeled_registry.install.plan import Plan, make_plan
 from unlabeled_registry.install.removal import remove, without
 from unlabeled_registry.install.staging import check_staged, targets, try_imports
 from unlabeled_registry.install.transaction import transaction
+from unlabeled_registry.install.unchanged import check_unchanged
 from unlabeled_registry.lock.contents import contents
 from unlabeled_registry.lock.record import EnvironmentRecord, Pin, read_record, record_files, write_record
 
@@ -130,6 +131,7 @@ def carry_out(preparation: Preparation) -> None:
     changed = [installed[change.name] for change in plan.changes if change.name in installed]
     old = {path for item in changed for path in item.paths()}
     with transaction(str(plan), {*old, *targets(staged.values()), *record_files()}) as lock:
+        check_unchanged(installed, preparation.record)
         for change in plan.removals:
             remove(installed[change.name])
         if packages:
@@ -173,7 +175,14 @@ def _prepared(
         if wheels and others is None and _lacking(releases.values(), staying):
             constraints = _constraints(staying, releases, options.core_may_change)
             packages = installer.resolve(wheels, constraints, work)
-        plan = make_plan(releases, packages, removals, installed, core_may_change=options.core_may_change)
+        plan = make_plan(
+            releases,
+            packages,
+            removals,
+            installed,
+            core_may_change=options.core_may_change,
+            reserved=index.plugins.keys(),
+        )
         plan = replace(plan, warnings=(*plan.warnings, *_of_what_stays(wanted, releases, index, installed)))
         yield Preparation(plan, installer, work, installed, record)
 
@@ -226,7 +235,7 @@ def _constraints(
         for name, item in installed.items()
         if (name in FROZEN and not core_may_change) or (item.package is not None and name not in releases)
     ]
-    return [f"{item.name}=={item.version}" for item in kept]
+    return [f"{item.name}=={item.version}" for item in kept if is_release(item.name, item.version)]
 
 
 def refuse_replaced(index: Index, known: Mapping[tuple[str, str], frozenset[str]]) -> None:

@@ -1,6 +1,6 @@
 """What an installation would change, checked before anything is: core stays, nothing installed breaks, nothing is replaced."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -65,8 +65,12 @@ def make_plan(
     installed: Mapping[str, Installation],
     *,
     core_may_change: bool = False,
+    reserved: Collection[str] = (),
 ) -> Plan:
-    """The plan; `RegistryError` where it would change core, break what is installed, or reach beyond its index."""
+    """The plan; `RegistryError` where it would change core, break what is installed, or reach beyond its index.
+
+    reserved: the names that the plugin index has, which no package of the ordinary one may bear.
+    """
 
     def old(name: str) -> str | None:
         return installed[name].version if name in installed else None
@@ -83,7 +87,7 @@ def make_plan(
     plan = Plan(
         tuple(sorted(changes, key=lambda change: change.name)), tuple(w for r in releases.values() for w in unsafe(r))
     )
-    problems = [*_of_core(plan, core_may_change), *_not_plugins(packages), *_not_changeable(plan, installed)]
+    problems = [*_of_core(plan, core_may_change), *_not_plugins(packages, reserved), *_not_changeable(plan, installed)]
     problems += _broken(plan, releases, installed)
     if problems:
         raise RegistryError(*problems)
@@ -110,12 +114,12 @@ def _of_core(plan: Plan, may_change: bool) -> list[str]:
     ]
 
 
-def _not_plugins(packages: Iterable[Package]) -> list[str]:
+def _not_plugins(packages: Iterable[Package], reserved: Collection[str]) -> list[str]:
     return [
         f"refused: {package.name} {package.version} would come from the ordinary package index, and names like it come from "
         "the plugin index alone"
         for package in packages
-        if package.name.startswith("unlabeled-") and package.name not in FROZEN
+        if (package.name.startswith("unlabeled-") or package.name in reserved) and package.name not in FROZEN
     ]
 
 

@@ -12,6 +12,7 @@ from unlabeled_registry.install.distributions import Installation, applies, inst
 from unlabeled_registry.install.names import full_name
 from unlabeled_registry.install.plan import Plan, make_plan
 from unlabeled_registry.install.transaction import transaction
+from unlabeled_registry.install.unchanged import check_unchanged
 from unlabeled_registry.install.unused import unused
 from unlabeled_registry.lock.record import EnvironmentRecord, read_record, record_files, write_record
 
@@ -55,6 +56,7 @@ def carry_out_removal(plan: Plan) -> None:
     paths = {path for name in gone for path in installed[name].paths()}
     shared = _files_of_others(installed, gone)
     with transaction(str(plan), {*paths, *record_files()}):
+        check_unchanged(installed, record)
         for name in gone:
             remove(installed[name], shared)
         write_record(without(record, gone))

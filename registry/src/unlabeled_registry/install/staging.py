@@ -1,8 +1,9 @@
 """Plugins installed into a folder aside, and what is checked there before they reach the environment."""
 
+import os
 import sys
 import sysconfig
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import invalidate_caches
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,10 +17,16 @@ _BY_INSTALLER = ("INSTALLER", "RECORD", "REQUESTED", "direct_url.json", "uv_cach
 
 
 def check_staged(
-    folder: Path, changes: Iterable[Change], installed: Mapping[str, Installation]
+    folder: Path, changes: Sequence[Change], installed: Mapping[str, Installation]
 ) -> dict[str, Installation]:
     """What lies in the staging folder, once it is what was planned; `RegistryError` names what it would do beyond that."""
-    staged, problems = installed_here(folder), []
+    staged = installed_here(folder)
+    problems = [
+        f"refused: {stray} came with what was to be installed, and would count as another distribution"
+        for stray in sorted(
+            set(_metadata(folder)) - {staged[change.name].folder.name for change in changes if change.name in staged}
+        )
+    ]
     owners: dict[Path, tuple[str, str | None]] = {}
     for change in changes:
         item = staged.get(change.name)
@@ -56,6 +63,11 @@ def targets(staged: Iterable[Installation]) -> set[Path]:
         for site in _sites():
             found |= {site / item.folder.name / name for name in _BY_INSTALLER}
     return found
+
+
+def _metadata(folder: Path) -> Iterator[str]:
+    """The folders and files that make a distribution of what lies beside them, in the eyes of Python or of ours."""
+    return (name for name in os.listdir(folder) if name.lower().endswith((".dist-info", ".egg-info")))
 
 
 def _sites() -> set[Path]:

@@ -29,7 +29,7 @@ def changed_files(installed: Installation) -> list[str]:
         return [f"{installed.folder.name}/RECORD is missing"]
     found = []
     for record in installed.records:
-        if record.sha256 is None or record.path.suffix == ".pyc":
+        if record.sha256 is None:  # RECORD itself, and what an installer compiled
             continue
         try:
             if _base64_hash(record.path) != record.sha256:
@@ -57,7 +57,7 @@ def _from_wheel(record: Record) -> bool:
     """Whether the wheel brought it to the import path; scripts are written anew by each installer."""
     parts = record.name.split("/")
     by_installer = parts[0].endswith(".dist-info") and parts[-1] in _BY_INSTALLER
-    return record.sha256 is not None and parts[0] != ".." and not record.name.endswith(".pyc") and not by_installer
+    return record.sha256 is not None and parts[0] != ".." and not by_installer
 
 
 def _package_folder(installed: Installation) -> Path | None:

@@ -116,7 +116,7 @@ def _of_others(
     names: Iterable[str], installed: Mapping[str, Installation], record: EnvironmentRecord, installer: str | None
 ) -> tuple[Package, ...]:
     found = {name: hashes_of(installed[name], record) for name in sorted(names)}
-    unknown = [f"{name}=={installed[name].version}" for name, hashes in found.items() if not hashes]
+    unknown = [Package(name, installed[name].version, ()).line() for name, hashes in found.items() if not hashes]
     if unknown:
         with tempfile.TemporaryDirectory(prefix="unlabeled-plugins-") as work:
             found |= _asked(find_installer(installer), unknown, Path(work))

@@ -83,7 +83,7 @@ def read_run(folder: Path) -> dict[str, UsedPlugin]:
     try:
         plugins = json.loads(file.read_text(encoding="utf-8"))["plugins"]
         return {str(name): UsedPlugin(**item) for name, item in plugins.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise RegistryError(
             f"{file}: cannot be read as a run's lock; give the folder that `train --run` wrote, or a lock file"
         ) from None

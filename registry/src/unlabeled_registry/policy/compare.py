@@ -1,12 +1,13 @@
 """What is installed, held to what policies allow: name, version, what RECORD says, and every file."""
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 
-from unlabeled_registry.errors import ManifestError
 from unlabeled_registry.install.distributions import Installation, installations
 from unlabeled_registry.lock.contents import changed_files, contents
 from unlabeled_registry.policy.files import Policy
+from unlabeled_registry.policy.guard import Guard
 
 
 class Comparison:
@@ -47,16 +48,19 @@ class Comparison:
 
 def _damage(item: Installation) -> str:
     """What is not as it was installed, or would be imported from elsewhere, or nothing."""
-    from unlabeled_registry.discovery import package_folder
-
     changed = changed_files(item)
     if changed:
         return changed[0] + (f", and {len(changed) - 1} more files differ" if changed[1:] else "")
     package = item.package or ""
-    try:
-        folder = package_folder(package)
-    except ManifestError as error:
-        return error.problems[0]
-    if os.path.realpath(folder) != os.path.realpath(item.site / package):
-        return f"its package would be imported from {folder}, which is not where it was installed"
+    origin = _origin(package)
+    if origin is None or os.path.realpath(os.path.dirname(origin)) != os.path.realpath(item.site / package):
+        return f"its package would be imported from {origin or 'nowhere'}, which is not where it was installed"
     return ""
+
+
+def _origin(package: str) -> str | None:
+    """The file that an import of the package would run: as Python's finders say, which see more than folders."""
+    for finder in sys.meta_path:
+        if not isinstance(finder, Guard) and (spec := finder.find_spec(package, None)):
+            return spec.origin
+    return None

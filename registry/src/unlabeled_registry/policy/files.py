@@ -40,9 +40,20 @@ class Policy(NamedTuple):
 
 def policy_files() -> list[Path]:
     """The files that hold here: the machine's, the environment's, and the one that UNLABELED_POLICY names."""
-    found = [file for file in (MACHINE_FILE, os.path.join(config_folder(), FILE_NAME)) if os.path.lexists(file)]
+    found = [file for file in (MACHINE_FILE, os.path.join(config_folder(), FILE_NAME)) if _may_exist(file)]
     named = os.environ.get(VARIABLE)
     return [Path(file) for file in dict.fromkeys([*found, *([named] if named else [])])]
+
+
+def _may_exist(file: str) -> bool:
+    """Also where nobody may look: a folder that is closed to its users must not open the environment to every plugin."""
+    try:
+        os.lstat(file)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def read_policies() -> tuple[Policy, ...]:

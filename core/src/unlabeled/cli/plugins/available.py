@@ -4,7 +4,7 @@ from typing import Any
 
 import click
 
-from unlabeled.cli.output import print_columns, print_json
+from unlabeled.cli.output import print_columns, print_json, say
 from unlabeled_registry.errors import ManifestError
 from unlabeled_registry.index.format import Release, newest
 from unlabeled_registry.manifest import Component
@@ -22,16 +22,16 @@ def show(releases: tuple[Release, ...], as_json: bool) -> None:
     if as_json:
         print_json(_details(release, releases, components, reason))
         return
-    click.echo(f"{release.name} {release.version}: available" + (f" ({reason})" if reason else ""))
+    say(f"{release.name} {release.version}: available" + (f" ({reason})" if reason else ""))
     for label in ("summary", "api", "package"):
-        click.echo(f"{label}: {getattr(release, label)}")
-    click.echo(f"requires: {', '.join(release.requires_dist) or 'nothing'}")
-    click.echo(f"conformance: {_conformance(release)}")
-    click.echo(f"attestations: {_ATTESTED if release.attestations else 'none'}")
+        say(f"{label}: {getattr(release, label)}")
+    say(f"requires: {', '.join(release.requires_dist) or 'nothing'}")
+    say(f"conformance: {_conformance(release)}")
+    say(f"attestations: {_ATTESTED if release.attestations else 'none'}")
     for advisory in release.advisories:
         mended = f"{advisory.fixed_in} mends it" if advisory.fixed_in else "no version mends it yet"
-        click.echo(f"advisory {advisory.id}: {advisory.summary} ({mended})")
-    click.echo(f"versions: {', '.join(_version(item) for item in reversed(releases))}")
+        say(f"advisory {advisory.id}: {advisory.summary} ({mended})")
+    say(f"versions: {', '.join(_version(item) for item in reversed(releases))}")
     click.echo()
     print_columns(("KIND", "ID", "SUMMARY"), [(part.kind, part.id, part.summary) for part in components])
 

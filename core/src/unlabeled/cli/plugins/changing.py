@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import click
 
-from unlabeled.cli.output import print_columns, print_json
+from unlabeled.cli.output import print_columns, print_json, say
 from unlabeled_registry.errors import RegistryError, listed
 from unlabeled_registry.install.operations import Options, Preparation, carry_out
 from unlabeled_registry.install.plan import Plan
@@ -76,16 +76,16 @@ def agreed(plan: Plan, *, dry_run: bool, yes: bool, as_json: bool) -> bool:
 def finished(plan: Plan, *, as_json: bool) -> None:
     """Say that it is done."""
     if not as_json:
-        click.echo(f"done: {plan}")
+        say(f"done: {plan}")
         if plan.unused:
             click.echo("`unlabeled plugins uninstall --autoremove` removes what nothing needs any longer")
 
 
 def _show(plan: Plan) -> None:
     for warning in plan.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        say(f"warning: {warning}", err=True)
     if not plan.changes:
-        click.echo("nothing to change")
+        say("nothing to change")
         return
     rows = [
         (change.name, change.old or "-", change.new or "removed", change.source or "-", _size(change.size))
@@ -93,7 +93,7 @@ def _show(plan: Plan) -> None:
     ]
     print_columns(("NAME", "INSTALLED", "THEN", "FROM", "SIZE"), rows)
     if plan.unused:
-        click.echo(f"stays, though nothing needs it any longer: {listed(plan.unused)} (--autoremove removes it too)")
+        say(f"stays, though nothing needs it any longer: {listed(plan.unused)} (--autoremove removes it too)")
 
 
 def _size(size: int | None) -> str:

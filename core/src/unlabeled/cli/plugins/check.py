@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from unlabeled.cli.output import print_columns
+from unlabeled.cli.output import print_columns, say
 from unlabeled_registry.check.check import check as check_plugin
 from unlabeled_registry.check.process import StepError
 from unlabeled_registry.environment import write_atomically
@@ -29,7 +29,7 @@ def check(path: Path, file: Path | None, from_scratch: bool, keep: bool, limit: 
     """
 
     def tell(text: str) -> None:
-        click.echo(text, err=True)
+        say(text, err=True)
 
     try:
         report = check_plugin(path, from_scratch=from_scratch, keep=keep, limit=limit, tell=tell)
@@ -57,10 +57,10 @@ def print_report(report: dict[str, Any]) -> None:
         if check["result"] != "passed":
             message = f": {check['message']}" if check["message"] else ""
             where = f"{check['kind']} {_place(check, report)}"
-            click.echo(f"{check['result']}: {where}: {check['promise']} ({check['text']}){message}")
+            say(f"{check['result']}: {where}: {check['promise']} ({check['text']}){message}")
     colour = "green" if report["green"] else "red"
     counts = f"{report['passed']} of {report['required']} promises kept, {report['ran']} checked"
-    click.echo(f"{colour}: {report['plugin']} {report['version']}: {counts}; sha256 {report['sha256']}")
+    say(f"{colour}: {report['plugin']} {report['version']}: {counts}; sha256 {report['sha256']}")
 
 
 def _place(check: dict[str, Any], report: dict[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 import click
 
-from unlabeled.cli.output import print_columns, print_json
+from unlabeled.cli.output import print_columns, print_json, say
 from unlabeled.cli.plugins.listing import summary
 from unlabeled_registry.doctor import Diagnosis, examine
 from unlabeled_registry.libraries import audio_problems
@@ -28,10 +28,11 @@ def doctor(name: str | None, timeout: float, as_json: bool) -> int:
     else:
         print_columns(("NAME", "STATE", "WORKS", "IMPORT", "LOADS"), [_row(diagnosis) for diagnosis in found])
         for problem in environment:
-            click.echo(f"problem: {problem}")
+            say(f"problem: {problem}")
         for diagnosis in found:
             for finding in diagnosis.findings:
-                click.echo(f"{diagnosis.plugin.name}: {finding.problem}\n  cure: {finding.cure}")
+                say(f"{diagnosis.plugin.name}: {finding.problem}")
+                say(f"  cure: {finding.cure}")
     return int(bool(environment) or any(diagnosis.findings for diagnosis in found))
 
 

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from unlabeled.cli.output import say
+
 
 @click.group()
 def index() -> None:
@@ -25,8 +27,8 @@ def build(folder: Path, sources: tuple[Path, ...]) -> None:
 
     built = build_index(folder, sources)
     for sentence in built.left_out:
-        click.echo(f"left out: {sentence}")
-    click.echo(f"{folder}: {built.wheels} wheels of {built.plugins} plugins and {built.others} other distributions")
+        say(f"left out: {sentence}")
+    say(f"{folder}: {built.wheels} wheels of {built.plugins} plugins and {built.others} other distributions")
 
 
 @index.command()
@@ -38,5 +40,5 @@ def verify(location: str) -> int:
 
     if problems := verify_index(location):
         raise RegistryError(*problems)
-    click.echo(f"{location}: every file is what its wheels make it")
+    say(f"{location}: every file is what its wheels make it")
     return 0

@@ -2,7 +2,7 @@
 
 import click
 
-from unlabeled.cli.output import print_columns, print_json
+from unlabeled.cli.output import print_columns, print_json, say
 from unlabeled.cli.plugins.listing import summary
 from unlabeled_registry.errors import RegistryError
 from unlabeled_registry.registry import Plugin, discover
@@ -26,15 +26,15 @@ def info(name: str, location: str | None, as_json: bool) -> None:
     if as_json:
         print_json(summary(plugin) | _details(plugin))
         return
-    click.echo(f"{plugin.name} {plugin.version}: {plugin.state}")
+    say(f"{plugin.name} {plugin.version}: {plugin.state}")
     if plugin.reason:
-        click.echo(f"reason: {plugin.reason}")
+        say(f"reason: {plugin.reason}")
     if plugin.manifest is None:
         return
     for label in ("summary", "api", "package", "path"):
-        click.echo(f"{label}: {getattr(plugin.manifest, label)}")
+        say(f"{label}: {getattr(plugin.manifest, label)}")
     if plugin.manifest.uses:
-        click.echo(f"uses: {', '.join(plugin.manifest.uses)}")
+        say(f"uses: {', '.join(plugin.manifest.uses)}")
     print_columns(("\nKIND", "ID", "SUMMARY"), [(c.kind, c.id, c.summary) for c in plugin.components])
 
 

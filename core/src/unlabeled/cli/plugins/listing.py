@@ -2,7 +2,7 @@
 
 import click
 
-from unlabeled.cli.output import print_columns, print_json
+from unlabeled.cli.output import print_columns, print_json, say
 from unlabeled_registry.registry import Plugin, discover
 
 
@@ -14,7 +14,7 @@ def list_plugins(as_json: bool) -> None:
     if as_json:
         print_json([summary(plugin) for plugin in found])
     elif not found:
-        click.echo("no plugins are installed; unlabeled-standard and one for your modality are a good start")
+        say("no plugins are installed; unlabeled-standard and one for your modality are a good start")
     else:
         rows = [(plugin.name, plugin.version, plugin.state, plugin.reason) for plugin in found]
         print_columns(("NAME", "VERSION", "STATE", "REASON"), rows)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from unlabeled.cli.output import say
 from unlabeled_registry.environment import write_atomically
 from unlabeled_registry.errors import RegistryError
 from unlabeled_registry.lock.requirements import make_lock
@@ -22,7 +23,7 @@ def lock(out: Path | None, index: str | None, installer: str | None) -> None:
     """
     found, left_out = make_lock(index, installer)
     for sentence in left_out:
-        click.echo(sentence, err=True)
+        say(sentence, err=True)
     if out is None:
         click.echo(found.text(), nl=False)
         return
@@ -30,4 +31,4 @@ def lock(out: Path | None, index: str | None, installer: str | None) -> None:
         write_atomically(out, found.text())
     except OSError as error:
         raise RegistryError(f"{out}: cannot be written ({error.strerror}); give another --out") from None
-    click.echo(f"{out}: {len(found.plugins)} plugins and {len(found.others)} packages that they need")
+    say(f"{out}: {len(found.plugins)} plugins and {len(found.others)} packages that they need")

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from unlabeled import __version__
+from unlabeled.cli.output import say
 from unlabeled_registry.scaffold.names import names_of
 from unlabeled_registry.scaffold.render import kinds_of, render, write
 from unlabeled_registry.schema import KINDS
@@ -20,5 +21,5 @@ def new(name: str, kinds: str, folder: Path | None) -> None:
     files = render(names, kinds_of(kinds), __version__)
     folder = folder or Path(names.distribution)
     write(files, folder)
-    click.echo(f"{folder}: {len(files)} files of {names.distribution}; README.md there says what each is for")
-    click.echo(f"next: unlabeled plugins check {folder}")
+    say(f"{folder}: {len(files)} files of {names.distribution}; README.md there says what each is for")
+    say(f"next: unlabeled plugins check {folder}")

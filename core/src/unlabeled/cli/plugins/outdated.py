@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import click
 
-from unlabeled.cli.output import print_columns, print_json
+from unlabeled.cli.output import print_columns, print_json, say
 from unlabeled_registry.install.outdated import outdated as find_outdated
 
 
@@ -19,7 +19,7 @@ def outdated(index: str | None, as_json: bool) -> None:
     if as_json:
         print_json([asdict(entry) for entry in found])
     elif not found:
-        click.echo("every plugin is at its newest release")
+        say("every plugin is at its newest release")
     else:
         notes = ("; ".join([*e.warnings, *([f"{e.newest}: {e.reason}"] if e.reason else [])]) for e in found)
         rows = [(e.name, e.installed, e.fits, e.newest, note) for e, note in zip(found, notes, strict=True)]

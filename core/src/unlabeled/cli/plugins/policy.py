@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from unlabeled.cli.output import say
 from unlabeled_registry.environment import write_atomically
 from unlabeled_registry.errors import RegistryError
 
@@ -22,7 +23,7 @@ def write(out: Path | None, editable: bool) -> None:
 
     text, left_out, count = policy_of_installed(editable=editable)
     for sentence in left_out:
-        click.echo(sentence, err=True)
+        say(sentence, err=True)
     if out is None:
         click.echo(text, nl=False)
         return
@@ -30,7 +31,7 @@ def write(out: Path | None, editable: bool) -> None:
         write_atomically(out, text)
     except OSError as error:
         raise RegistryError(f"{out}: cannot be written ({error.strerror}); give another --out") from None
-    click.echo(f"{out}: allows {count} plugins")
+    say(f"{out}: allows {count} plugins")
 
 
 @policy.command()
@@ -44,14 +45,14 @@ def check() -> None:
 
     files = policy_files()
     if not files:
-        click.echo(f"no policy holds here: every plugin is allowed; {VARIABLE} names a file")
+        say(f"no policy holds here: every plugin is allowed; {VARIABLE} names a file")
         return
     registry = discover()
     refused = [plugin for plugin in registry.plugins if not registry.admit(plugin)]
     for file in files:
-        click.echo(f"policy: {file}")
+        say(f"policy: {file}")
     for plugin in registry.plugins:
         if plugin.allowed:
-            click.echo(f"allowed: {plugin.name} {plugin.version}")
+            say(f"allowed: {plugin.name} {plugin.version}")
     if refused:
         raise RegistryError(*(f"{plugin.name} {plugin.version}: {plugin.reason}" for plugin in refused))

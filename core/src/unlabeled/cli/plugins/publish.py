@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from unlabeled.cli.output import say
 from unlabeled_registry.index.notices import advise as advise_in
 from unlabeled_registry.index.notices import unyank, withdraw
 from unlabeled_registry.index.notices import yank as yank_in
@@ -27,7 +28,7 @@ def publish(wheel: Path, folder: Path, report: Path | None) -> None:
     """
     added, found = publish_in(wheel, folder, report)
     kept = f"{found['passed']} of {found['required']} promises kept"
-    click.echo(f"published {added.name} {added.version}: {kept}; sha256 {added.sha256}")
+    say(f"published {added.name} {added.version}: {kept}; sha256 {added.sha256}")
 
 
 @click.command()
@@ -40,9 +41,9 @@ def yank(release: str, folder: Path, reason: str | None, undo: bool) -> None:
     if undo is (reason is not None):
         raise click.UsageError("give either --reason TEXT or --undo")
     if reason is None:
-        click.echo(f"{unyank(release, folder)}: no longer yanked")
+        say(f"{unyank(release, folder)}: no longer yanked")
     else:
-        click.echo(f"{yank_in(release, reason, folder)}: yanked ({reason})")
+        say(f"{yank_in(release, reason, folder)}: yanked ({reason})")
 
 
 @click.command()
@@ -58,8 +59,8 @@ def advise(
 ) -> None:
     """Tell of a fault in some versions of a plugin; they are not installed unless asked for by number."""
     if undo and affects is summary is fixed_in is None:
-        click.echo(f"{withdraw(name, id_, folder)}: no longer under advisory {id_}")
+        say(f"{withdraw(name, id_, folder)}: no longer under advisory {id_}")
     elif not undo and affects is not None and summary is not None:
-        click.echo(f"{advise_in(name, affects, id_, summary, fixed_in, folder)}: under advisory {id_}")
+        say(f"{advise_in(name, affects, id_, summary, fixed_in, folder)}: under advisory {id_}")
     else:
         raise click.UsageError("give either --affects RANGE and --summary TEXT, or --undo")

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import click
 
-from unlabeled.cli.output import print_columns, print_json
+from unlabeled.cli.output import print_columns, print_json, say
 from unlabeled_registry.discovery import installed_plugins
 from unlabeled_registry.index.format import Release
 from unlabeled_registry.schema import KINDS
@@ -37,7 +37,7 @@ def search(
     if as_json:
         print_json([_summary(release, installed) for release in found])
     elif not found:
-        click.echo(f"nothing among {len(index.plugins)} plugins fits; `unlabeled plugins search` alone lists all")
+        say(f"nothing among {len(index.plugins)} plugins fits; `unlabeled plugins search` alone lists all")
     else:
         rows = [(item.name, item.version, _state(item, installed), item.summary) for item in found]
         print_columns(("NAME", "VERSION", "STATE", "SUMMARY"), rows)

@@ -2,6 +2,7 @@
 
 import click
 
+from unlabeled.cli.output import say
 from unlabeled_registry.registry import discover
 
 
@@ -23,4 +24,4 @@ def disable(name: str) -> None:
 
 def _print_state(name: str) -> None:
     plugin = discover().plugin(name)
-    click.echo(f"{plugin.name}: {plugin.state}" + (f" ({plugin.reason})" if plugin.reason else ""))
+    say(f"{plugin.name}: {plugin.state}" + (f" ({plugin.reason})" if plugin.reason else ""))

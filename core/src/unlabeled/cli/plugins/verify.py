@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from unlabeled.cli.output import print_json
+from unlabeled.cli.output import print_json, say
 from unlabeled_registry.errors import RegistryError
 from unlabeled_registry.lock.verify import verify as compare
 
@@ -22,6 +22,6 @@ def verify(lock: Path | None, as_json: bool) -> None:
         print_json({"sound": sound, "problems": problems})
     else:
         for line in sound:
-            click.echo(f"as installed: {line}")
+            say(f"as installed: {line}")
     if problems:
         raise RegistryError(*problems)
