@@ -68,3 +68,20 @@ def test_each_can_be_uninstalled_and_the_others_stay(world: World) -> None:
         assert found == left
     assert set(left) == others
     assert {name.partition(".")[0] for name in imported} == {"unlabeled_registry"}
+
+
+def test_a_record_that_names_what_is_not_its_own_removes_nothing_of_others(world: World, make_wheels: Any) -> None:
+    world.package("sinewaves", "3.1")
+    world.unpack(world.root / "packages" / "sinewaves-3.1-py3-none-any.whl")
+    world.unpack(make_wheels.plugin(world.root / "elsewhere", "unlabeled-greedy"))
+    info = world.site / "unlabeled_greedy-1.0.dist-info"
+    (info / "entry_points.txt").write_text(
+        "[unlabeled.plugins]\nunlabeled-greedy = unlabeled_greedy\n[console_scripts]\npython = a:b\n"
+    )
+    with (info / "RECORD").open("a") as record:
+        record.write("sinewaves.py,,\n../../../bin/python,,\n../../../pyvenv.cfg,,\n")
+    world.done("uninstall", "greedy", "--yes")
+    assert world.packages() == {"sinewaves": "3.1"}
+    assert not (world.site / "unlabeled_greedy").exists() and not info.exists()
+    for path in (world.site / "sinewaves.py", world.python, world.prefix / "pyvenv.cfg"):
+        assert path.exists(), path

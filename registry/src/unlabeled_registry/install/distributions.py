@@ -105,13 +105,23 @@ class Installation:
     def paths(self) -> frozenset[Path]:
         """Its files, what Python compiled from them, and its metadata; only what lies in this environment.
 
-        Without a RECORD these are the metadata and the plugin's package beside it.
+        Without a RECORD these are the metadata and the plugin's package beside it. Of a plugin they lie on the import path or
+        are its own commands, whatever else its RECORD names.
         """
         found = {record.path for record in self.records} or set(self._package_files())
+        if self.package is not None:
+            commands = self._commands()
+            found = {path for path in found if path.is_relative_to(self.site) or path in commands}
         for path in [path for path in found if path.suffix == ".py"]:
             found |= set(path.parent.glob(f"__pycache__/{path.stem}.*.pyc"))
         found |= set(_files(self.folder))
         return frozenset(path for path in found if path.is_relative_to(sys.prefix))
+
+    def _commands(self) -> set[Path]:
+        scripts = Path(sysconfig.get_path("scripts"))
+        groups = ("console_scripts", "gui_scripts")
+        names = {entry.name for entry in self._metadata.entry_points if entry.group in groups}
+        return {scripts / name for name in names if not name.startswith("python")}  # which is no plugin's own
 
     def _package_files(self) -> Iterator[Path]:
         if self.package and self.package.isidentifier():

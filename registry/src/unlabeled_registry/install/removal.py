@@ -88,9 +88,7 @@ def _dependents(name: str, plugins: Mapping[str, Installation]) -> list[str]:
 
 
 def _files_of_others(installed: Mapping[str, Installation], gone: set[str]) -> set[Path]:
-    """What stays although something that goes has it too; a plugin's files are its own, those of packages need not be."""
-    if gone <= plugins_of(installed).keys():
-        return set()
+    """What stays although the RECORD of something that goes names it too."""
     return {record.path for name, item in installed.items() if name not in gone for record in item.records}
 
 
