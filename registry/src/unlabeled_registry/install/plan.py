@@ -50,7 +50,11 @@ class Plan:
         return tuple(change for change in self.changes if change.new is None)
 
     def __str__(self) -> str:
-        return listed(_told(change) for change in self.changes) if self.changes else "nothing"
+        told: dict[str, list[str]] = {}
+        for change in self.changes:
+            verb, _, what = _told(change).partition(" ")
+            told.setdefault(verb, []).append(what)
+        return "; ".join(f"{verb} {listed(names)}" for verb, names in told.items()) or "nothing"
 
     def as_json(self) -> dict[str, Any]:
         """For `--json`."""
