@@ -253,6 +253,10 @@ def _importing(plugin: Plugin, doing: str) -> Iterator[None]:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit too: a plugin must not end the command
+        from unlabeled_registry.damage import damage_behind
+
+        if damaged := damage_behind(error):
+            raise RegistryError(*damaged) from error
         plugin.state, plugin.reason = "failed", f"{doing}: {one_line(error)}"
         raise PluginError(plugin.name, f"plugin {_unusable(plugin)}") from error
     plugin.state = "active"

@@ -77,6 +77,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as error:
         if debug:
             raise
+        from unlabeled_registry.damage import damage_behind
+
+        if damaged := damage_behind(error):
+            _fail(2, *damaged)
         _fail(1, f"unexpected {one_line(error)}; this is a defect of {_whose(error)}, --debug shows where")
     sys.exit(code if isinstance(code, int) else 0)
 

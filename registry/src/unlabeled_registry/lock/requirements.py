@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 from unlabeled_registry.errors import RegistryError
 from unlabeled_registry.index.client import configured_location, read_index
 from unlabeled_registry.index.format import Index
-from unlabeled_registry.install.distributions import Installation, applies, installations, plugins_of
+from unlabeled_registry.install.distributions import Installation, applies, installations, legacy_plugins, plugins_of
 from unlabeled_registry.install.installers import Installer, Package, find_installer, parse_pins
 from unlabeled_registry.install.names import CORE
 from unlabeled_registry.lock.record import EnvironmentRecord, read_record
@@ -45,10 +45,17 @@ def make_lock(location: str | None = None, installer: str | None = None) -> tupl
     """
     installed, record = installations(), read_record()
     plugins = plugins_of(installed)
+    if twice := [f"{name}: {item.twice}" for name, item in plugins.items() if item.twins]:
+        raise RegistryError(*twice)
     left_out = [
         f"{name} {item.version} is left out: it is installed from a checkout (editable)"
         for name, item in plugins.items()
         if item.editable
+    ]
+    left_out += [
+        f"{name} is left out: {folder} does not say which files are its; install it from a wheel"
+        for name, folder in legacy_plugins().items()
+        if name not in plugins
     ]
     locked = {name: item for name, item in plugins.items() if not item.editable}
     others = _closure(locked, installed) - _closure(
