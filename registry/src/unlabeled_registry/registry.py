@@ -248,8 +248,11 @@ def _plugin(
 @contextmanager
 def _importing(plugin: Plugin, doing: str) -> Iterator[None]:
     """Whatever the plugin's own code raises in here fails that plugin alone, as `PluginError`; else it becomes active."""
+    from unlabeled_registry.patience import told_when_slow
+
     try:
-        yield
+        with told_when_slow(plugin.name, doing):
+            yield
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit too: a plugin must not end the command
