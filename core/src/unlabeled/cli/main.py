@@ -23,7 +23,10 @@ COMMANDS = {
     "export": ("unlabeled.cli.export:export", "Write a run's encoders as transformers checkpoints."),
     "report": ("unlabeled.cli.report:report", "Write a run's report.html."),
     "recipes": ("unlabeled.cli.recipes:recipes", "List the installed recipes, or print one."),
-    "components": ("unlabeled.cli.components:components", "List what the installed plugins provide."),
+    "components": (
+        "unlabeled.cli.components:components",
+        "List what the installed plugins provide, or show one.",
+    ),
     "matrix": ("unlabeled.cli.matrix:matrix", "Show which objective runs on which modality, and why not."),
     "plugins": ("unlabeled.cli.plugins.group:plugins", "List, inspect, enable and disable plugins."),
     "env": ("unlabeled.cli.env:env", "Show the versions that matter, and known clashes between them."),
