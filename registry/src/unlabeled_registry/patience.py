@@ -25,6 +25,7 @@ def told_when_slow(plugin: str, doing: str) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
+        timer.join()  # whoever counts threads after an import should not find ours
 
 
 def _say(line: str) -> None:

@@ -155,6 +155,12 @@ def test_a_third_partys_component_as_json(rows_plugin: Path, tell: Tell) -> None
     assert found["override"] == "modalities.row.width=VALUE"
 
 
+@pytest.mark.parametrize("id", ["rows/perceptron", "rows/align-uniform"])
+def test_a_class_without_a_docstring_borrows_none_of_torch(rows_plugin: Path, id: str) -> None:
+    registry = discover()
+    assert describe_component(registry.find(None, id), registry).doc == ""
+
+
 def test_a_recipe_is_shown_without_an_import(tell: Tell) -> None:
     code, text, errors = tell("components", "clidemo-start")
     assert (code, errors) == (0, "")

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -60,8 +61,8 @@ def describe_component(component: Component, registry: Registry) -> Description:
 
 
 def _doc(type_: type[Any]) -> str:
-    """The docstring of the class or of the nearest of its bases that is not core's."""
-    own = (base for base in type_.__mro__ if base.__module__.partition(".")[0] not in ("unlabeled", "builtins", "abc"))
+    """The docstring of the class, else that of the nearest class it derives from before core's interface, which is general."""
+    own = takewhile(lambda base: base.__module__.partition(".")[0] != "unlabeled", type_.__mro__)
     return next((inspect.cleandoc(text) for base in own if (text := vars(base).get("__doc__"))), "")
 
 
