@@ -5,16 +5,18 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
+from unlabeled import UnlabeledError
 from unlabeled.cli.component import show
 from unlabeled.cli.main import main
-from unlabeled.recipes.component import describe_component
+from unlabeled.recipes.component import Description, describe_component
 from unlabeled.recipes.overrides import apply_overrides
+from unlabeled.recipes.resolve import resolve
 from unlabeled_registry.manifest import Component
 from unlabeled_registry.registry import discover
 from unlabeled_registry.testing import write_distribution
@@ -53,23 +55,28 @@ def full_name(component: Component) -> str:
     return f"{component.kind} {component.id}"
 
 
+@cache
+def description(component: Component) -> Description:
+    return describe_component(component, REGISTRY)
+
+
 @pytest.mark.parametrize("component", WITH_OPTIONS, ids=full_name)
 class TestEveryFirstPartyComponent:
     def test_each_option_says_what_it_is(self, component: Component) -> None:
-        options = describe_component(component, REGISTRY).options
+        options = description(component).options
         assert [option.name for option in options if len(option.description) < 4] == []
         assert [option.name for option in options if option.type == "any"] == []
         ours = [option.description for option in options]
         assert [text for text in ours if text.endswith(".") or re.match(r"[A-Z][a-z]+ [a-z]", text)] == []
 
     def test_numbers_of_a_paper_stand_beside_its_name(self, component: Component) -> None:
-        found = describe_component(component, REGISTRY)
+        found = description(component)
         said = [option.description for option in found.options if NAMES_A_NUMBER.search(option.description)]
         page = " ".join([found.doc, component.summary, *(option.description for option in found.options)])
         assert not said or NAMES_A_PAPER.search(page), said
 
     def test_a_recipe_may_name_it_as_shown(self, component: Component) -> None:
-        found = describe_component(component, REGISTRY)
+        found = description(component)
         assert component.id in str(found.recipe)
         if found.override is not None and "VALUE" not in found.override:
             assert apply_overrides(found.recipe, [found.override]) == found.recipe
@@ -221,13 +228,14 @@ def test_one_whose_own_code_fails_while_it_is_described(tell: Tell, site: Path) 
     assert tell("components", "clidemofine/signal-loss") == (2, "", f"error: {problem}\n")
 
 
-def test_an_unknown_option_says_where_to_read_of_them(
-    command: Run, tmp_path: Path, rows_recipe: dict[str, Any]
-) -> None:
-    file = tmp_path / "recipe.yaml"
-    file.write_text(yaml.safe_dump(rows_recipe))
-    done = command("train", str(file), "modalities.row.wdth=3", "--dry-run")
-    assert done.returncode == 2
-    assert done.stderr == (
-        "error: modalities.row.wdth: unknown key; did you mean width? `unlabeled components rows/row` lists its options\n"
+def test_an_unknown_option_says_where_to_read_of_them(rows_recipe: dict[str, Any]) -> None:
+    recipe = apply_overrides(
+        rows_recipe, ["modalities.row.wdth=3", "modalities.row.encoder={id: wav2vec2, hiden_size: 1}"]
+    )
+    with pytest.raises(UnlabeledError) as error:
+        resolve(recipe, discover())
+    assert error.value.problems[:2] == (
+        "modalities.row.wdth: unknown key; did you mean width? `unlabeled components rows/row` lists its options",
+        "modalities.row.encoder.hiden_size: unknown key; did you mean hidden_size? "
+        "`unlabeled components audio/wav2vec2 --kind encoder` lists its options",
     )

@@ -21,9 +21,8 @@ def problem(site: Path) -> str:
     )
 
 
-@pytest.mark.parametrize("command", [("train", "quickstart", "--dry-run"), ("components", "simclr")])
-def test_a_command_that_needs_torch(run: Run, problem: str, command: tuple[str, ...]) -> None:
-    done = run(*command)
+def test_a_command_that_needs_torch(run: Run, problem: str) -> None:
+    done = run("train", "quickstart", "--dry-run")
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"error: {problem}\n")
 
 
