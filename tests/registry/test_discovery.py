@@ -366,7 +366,7 @@ class TestCache:
         write_distribution(site, "unlabeled-broken", "schema = ")
         before = installed_plugins()
         monkeypatch.setattr("unlabeled_registry.discovery.read_toml", refuse)
-        monkeypatch.setattr("unlabeled_registry.discovery._read_packages", refuse)
+        monkeypatch.setattr("unlabeled_registry.discovery.read_packages", refuse)
         assert installed_plugins() == before
 
     def test_a_cache_that_cannot_be_written_does_no_harm(

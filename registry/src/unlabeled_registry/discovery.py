@@ -2,17 +2,19 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from unlabeled_registry.cache import Cache, stamp_of
 from unlabeled_registry.collection import no_collection
-from unlabeled_registry.errors import ManifestError, printable
+from unlabeled_registry.errors import ManifestError, listed, printable
 from unlabeled_registry.import_path import ImportPath
 from unlabeled_registry.manifest import FILE_NAME, Manifest, owner_of, parse, read_toml, restore
 
 GROUP = "unlabeled.plugins"
+COMMANDS = ("console_scripts", "gui_scripts")
+"""The groups of entry points that installers make programs of."""
 
 _TOLD = 8  # problems of one manifest; the first few are what a person mends
 _NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
@@ -25,6 +27,9 @@ class Distribution(NamedTuple):
     name: str
     version: str
     folder: str
+    twins: tuple[
+        str, ...
+    ] = ()  # other .dist-info folders of its name beside it: what an installer that was killed leaves
 
 
 class Installed(NamedTuple):
@@ -37,18 +42,27 @@ class Installed(NamedTuple):
     packages: tuple[str, ...] = ()  # the import packages that its entry points name
 
 
-def distributions(path: ImportPath | None = None) -> Iterator[Distribution]:
-    """Installed distributions in the order of the import path; the first of a name hides later ones."""
-    seen: set[str] = set()
+def distributions(path: ImportPath | None = None, *, legacy: bool = True) -> list[Distribution]:
+    """Installed distributions in the order of the import path; the first of a name hides those in later folders.
+
+    legacy: whether those with a .egg-info folder count, which says nothing of their files.
+    """
+    found: dict[str, Distribution] = {}
     for folder in (path or ImportPath()).metadata:
         file_name = os.path.basename(folder)
         if file_name.startswith("~"):  # what pip leaves where it was interrupted
             continue
+        if not legacy and file_name.endswith(".egg-info"):
+            continue
         stem, _, version = file_name.removesuffix(".dist-info").removesuffix(".egg-info").partition("-")
         name = normalised(stem)
-        if name not in seen:
-            seen.add(name)
-            yield Distribution(name, _legacy_version(folder) if folder.endswith(".egg-info") else version, folder)
+        if name in found:
+            found[name] = _with_twin(found[name], folder)
+        elif name:
+            found[name] = Distribution(
+                name, _legacy_version(folder) if folder.endswith(".egg-info") else version, folder
+            )
+    return list(found.values())
 
 
 def normalised(name: str) -> str:
@@ -81,26 +95,50 @@ def _legacy_version(folder: str) -> str:
         return "0"
 
 
+def _with_twin(first: Distribution, folder: str) -> Distribution:
+    """Both, where they lie side by side: of two in one folder none hides the other, and their order means nothing."""
+    beside = os.path.dirname(folder) == os.path.dirname(first.folder)
+    if not beside or not folder.endswith(".dist-info") or not first.folder.endswith(".dist-info"):
+        return first
+    folder, *twins = sorted((first.folder, *first.twins, folder))
+    version = os.path.basename(folder).removesuffix(".dist-info").partition("-")[2]
+    return Distribution(first.name, version, folder, tuple(twins))
+
+
+def told_twice(folders: Iterable[str]) -> str:
+    """What is wrong with a distribution that has several .dist-info folders side by side."""
+    first, *others = sorted(folders)
+    names = listed(map(os.path.basename, (first, *others)))
+    return f"installed twice: {os.path.dirname(first)} has {names}; uninstall it, and install it again"
+
+
 def _packages(found: Distribution, cache: Cache) -> list[str]:
     """The import packages that a distribution names in the group of plugins."""
     file = f"{found.folder}/entry_points.txt"
     stamp = stamp_of(file)
-    return cache.get(file, stamp, lambda: _read_packages(file)) if stamp else []
+    return cache.get(file, stamp, lambda: read_packages(file)) if stamp else []
 
 
-def _read_packages(file: str) -> list[str]:
+def read_packages(file: str) -> list[str]:
+    """The import packages that an entry_points.txt names in the group of plugins; none where it cannot be read."""
+    return [value for _, value in read_group(file, GROUP)]
+
+
+def read_group(file: str, group: str) -> list[tuple[str, str]]:
+    """Name and value of each line of a group of an entry_points.txt, damaged or not; none where it cannot be read."""
     try:
         with open(file, encoding="utf-8", errors="replace") as opened:
             lines = [line.strip() for line in opened]
     except OSError:
         return []
-    packages, section = [], ""
+    found, section = [], ""
     for line in lines:
         if line.startswith("["):
             section = line
-        elif section == f"[{GROUP}]" and line and line[0] not in "#;":
-            packages.append(line.partition("=")[2].strip())
-    return packages
+        elif section == f"[{group}]" and line and line[0] not in "#;":
+            name, _, value = line.partition("=")
+            found.append((name.strip(), value.strip()))
+    return found
 
 
 def _read(found: Distribution, packages: list[str], path: ImportPath, cache: Cache) -> Installed:
@@ -114,6 +152,10 @@ def _read(found: Distribution, packages: list[str], path: ImportPath, cache: Cac
 def _manifest(found: Distribution, packages: list[str], path: ImportPath, cache: Cache) -> Manifest:
     if not _NAME.fullmatch(found.name):
         raise ManifestError(f"{found.folder!r}: a distribution's name holds letters, digits and -_. only; uninstall it")
+    if found.twins:
+        raise ManifestError(told_twice((found.folder, *found.twins)))
+    if len(packages) > 1 and "" in packages:
+        raise ManifestError(f"entry points: a line in {GROUP} is not `name = package`")
     if len(packages) > 1:
         raise ManifestError(f"entry points: {GROUP} names {len(packages)} packages, and must name one")
     package = packages[0]

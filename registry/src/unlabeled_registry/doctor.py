@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from unlabeled_registry.damage import READER
 from unlabeled_registry.probe import TIMEOUT, ProbeResult, probe_all
 from unlabeled_registry.registry import Plugin, Registry
 
@@ -65,6 +66,8 @@ def _cure_of_state(plugin: Plugin) -> str:
 
 
 def _cure_of_problem(plugin: Plugin, problem: str) -> str:
+    if READER in problem:
+        return f"none of {plugin.name}: it is not at fault"
     if "ModuleNotFoundError" in problem:
         return f"pip install --upgrade {plugin.name} brings what it depends on; else {_aside(plugin)}"
     if "takes longer than" in problem:

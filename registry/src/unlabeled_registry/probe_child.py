@@ -15,6 +15,7 @@ from importlib import import_module
 from json import dumps
 from typing import Any
 
+from unlabeled_registry.damage import damage_behind
 from unlabeled_registry.discovery import installed_plugins, normalised
 from unlabeled_registry.errors import RegistryError, one_line, printable
 from unlabeled_registry.import_path import ImportPath
@@ -58,7 +59,7 @@ def main() -> None:
         try:
             _probe(options.target, not options.no_objects, say)
         except BaseException as error:  # KeyboardInterrupt too: whatever the plugin raises ends here
-            say(problem=one_line(error))
+            say(problem=_told(error))
         say(done=True)
     os._exit(0)  # threads and exit handlers that the plugin left behind are not waited for
 
@@ -97,9 +98,13 @@ def _probe(target: str, objects: bool, say: Say) -> None:
             elif not os.path.isfile(os.path.join(folder, component.object.partition(":")[2])):
                 raise FileNotFoundError(f"{component.object} is not there")
         except BaseException as error:
-            say(problem=one_line(error))
+            say(problem=_told(error))
     say(doing="looking at what it changed")
     say(effects=[printable(effect) for effect in before.side_effects()])
+
+
+def _told(error: BaseException) -> str:
+    return next(iter(damage_behind(error)), one_line(error))
 
 
 def _manifest_of(target: str) -> Manifest | None:

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from unlabeled_registry.api import API_VERSION
 from unlabeled_registry.discovery import Installed, installed_plugins
 from unlabeled_registry.environment import read_disabled, write_disabled
-from unlabeled_registry.errors import NotAllowed, PluginError, RegistryError, UnknownComponent, did_you_mean, one_line
+from unlabeled_registry.errors import (
+    NotAllowed,
+    PluginError,
+    RegistryError,
+    UnknownComponent,
+    did_you_mean,
+    listed,
+    one_line,
+)
 from unlabeled_registry.loading import load_object
 from unlabeled_registry.manifest import Component, Manifest, owner_of
 from unlabeled_registry.policy.files import Policy, read_policies, refusal
@@ -77,27 +85,32 @@ class Registry:
         chosen = [component for component in found if kind in (None, component.kind)]
         return tuple(sorted(chosen, key=lambda component: (component.kind, component.id)))
 
-    def find(self, kind: str, id: str) -> Component:
+    def find(self, kind: str | None, id: str) -> Component:
         """The component with this full id, or short id where one owner has it; `UnknownComponent` otherwise.
 
-        `NotAllowed` where a policy forbids its plugin.
+        kind: None for any, where only one kind of component has this id. `NotAllowed` where a policy forbids its plugin.
         """
         named = [component for component in self.components() if id in (component.id, component.name)]
-        matches = [component for component in named if component.kind == kind]
+        matches = [component for component in named if kind in (None, component.kind)]
         if len(matches) == 1:
             return matches[0]
+        what = kind or "component"
+        kinds = sorted({component.kind for component in matches})
+        names = sorted({component.id for component in matches})
+        if len(names) > 1:
+            raise UnknownComponent(f"{what} {id!r} is provided by several plugins; write one of: {', '.join(names)}")
         if matches:
-            names = ", ".join(component.id for component in matches)
-            raise UnknownComponent(f"{kind} {id!r} is provided by several plugins; write one of: {names}")
+            raise UnknownComponent(f"{names[0]!r} is of the kinds {listed(kinds)}; choose one by --kind {kinds[0]}")
         for plugin in self.plugins:
-            owned = id.startswith(f"{plugin.owner}/") or (kind, id) in {(p.kind, p.name) for p in plugin.components}
+            same = any(id == part.name and kind in (None, part.kind) for part in plugin.components)
+            owned = same or id.startswith(f"{plugin.owner}/")
             if owned and not plugin.allowed:
                 raise NotAllowed(plugin.name, plugin.reason)
             if owned and not plugin.usable:
-                raise UnknownComponent(f"{kind} {id!r} belongs to plugin {_unusable(plugin)}")
+                raise UnknownComponent(f"{what} {id!r} belongs to plugin {_unusable(plugin)}")
         if named:
             raise UnknownComponent(f"{named[0].id!r} is of kind {named[0].kind!r}; here a {kind!r} is needed")
-        raise UnknownComponent(f"unknown {kind} {id!r}{self._instead(kind, id)}")
+        raise UnknownComponent(f"unknown {what} {id!r}{self._instead(kind, id)}")
 
     def load(self, component: Component) -> Any:
         """Import the object of a component; `PluginError` where the plugin's own code fails, whatever it raises.
@@ -175,13 +188,14 @@ class Registry:
         if not self.admit(plugin):
             raise NotAllowed(plugin.name, plugin.reason)
 
-    def _instead(self, kind: str, id: str) -> str:
+    def _instead(self, kind: str | None, id: str) -> str:
         known = {name: part.id for part in self.components(kind) for name in (part.name, part.id)}
         if hint := did_you_mean(id, known):
             return hint
         if broken := [plugin.name for plugin in self.plugins if plugin.manifest is None]:
             return f"; it may belong to a plugin whose manifest cannot be read: {', '.join(broken)}"
-        return f"; `unlabeled components --kind {kind}` lists what is installed"
+        listing = "unlabeled components" + (f" --kind {kind}" if kind else "")
+        return f"; `{listing}` lists what is installed"
 
 
 def discover() -> Registry:
@@ -234,11 +248,18 @@ def _plugin(
 @contextmanager
 def _importing(plugin: Plugin, doing: str) -> Iterator[None]:
     """Whatever the plugin's own code raises in here fails that plugin alone, as `PluginError`; else it becomes active."""
+    from unlabeled_registry.patience import told_when_slow
+
     try:
-        yield
+        with told_when_slow(plugin.name, doing):
+            yield
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # SystemExit too: a plugin must not end the command
+        from unlabeled_registry.damage import damage_behind
+
+        if damaged := damage_behind(error):
+            raise RegistryError(*damaged) from error
         plugin.state, plugin.reason = "failed", f"{doing}: {one_line(error)}"
         raise PluginError(plugin.name, f"plugin {_unusable(plugin)}") from error
     plugin.state = "active"

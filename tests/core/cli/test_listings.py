@@ -54,8 +54,33 @@ class TestPlugins:
             "clidemo/clidemo-start",
         ]
         text = run("plugins", "info", "unlabeled-clidemo").stdout
-        assert text.startswith("unlabeled-clidemo 1.0: enabled\nsummary: A demonstration\napi: >=1.0,<2\n")
+        package = site / "unlabeled_clidemo"
+        assert text.startswith(
+            "unlabeled-clidemo 1.0: enabled\n"
+            "summary: A demonstration\n"
+            "api: >=1.0,<2, and these interfaces are 1.0\n"
+            f"package: unlabeled_clidemo, in {package}\n"
+            "uses: standard/random-masking\n"
+            "requires: nothing\n"
+            f"installed: {package}-1.0.dist-info\n"
+            "files: nothing says what they were when it was installed\n"
+            "policy: none holds here\n"
+            "conformance: `python -m unlabeled.testing clidemo` proves it, --index INDEX says what an index knows\n"
+            "\n"
+            "KIND       ID                     SUMMARY\n"
+            "modality   clidemo/signal         Signals\n"
+        )
         assert "objective  clidemo/demanding      Needs what the network lacks\n" in text
+
+    def test_info_says_what_a_policy_thinks_of_it(self, run: Run, tmp_path: Path) -> None:
+        policy = tmp_path / "policy.toml"
+        policy.write_text("schema = 1\n")
+        done = run("plugins", "info", "clidemo", UNLABELED_POLICY=str(policy))
+        assert (done.returncode, done.stderr) == (0, "")
+        lines = done.stdout.splitlines()
+        assert lines[0] == "unlabeled-clidemo 1.0: disabled"
+        assert lines[1] == f"reason: not allowed by {policy}: it does not name this plugin"
+        assert f"policy: not allowed by {policy}" in lines
 
     def test_disable_and_enable(self, run: Run) -> None:
         done = run("plugins", "disable", "clidemo")

@@ -101,6 +101,7 @@ def test_info_of_what_is_installed_reads_no_index(run: Run, index: str) -> None:
     assert (done.returncode, done.stdout.splitlines()[0]) == (0, "unlabeled-clidemo 1.0: enabled")
     done = run("plugins", "info", "clidemo", "--index", index)
     assert done.stdout.splitlines()[:2] == ["unlabeled-clidemo 2.0: available", "summary: Newer"]
+    assert "\ninstalled: 1.0, which the index does not have\n" in done.stdout
 
 
 def test_neither_installed_nor_in_the_index(run: Run, index: str) -> None:

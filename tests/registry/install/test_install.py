@@ -1,5 +1,6 @@
 """Installing: what comes, from where, and that a failure leaves the environment exactly as it was."""
 
+import hashlib
 import json
 from typing import Any
 
@@ -153,3 +154,19 @@ def test_an_upgrade_never_goes_back(world: World) -> None:
 def test_the_file_of_a_wheel_is_no_name(world: World) -> None:
     told = world.refused("install", "dist/unlabeled_tones-1.0-py3-none-any.whl")
     assert "is no plugin's name with a version" in told and "install it by `pip install FILE`" in told
+
+
+def test_info_says_from_what_a_plugin_was_installed_and_whether_it_is_still_that(world: World) -> None:
+    wheel = world.plugin("unlabeled-tones", requires=("torch",))
+    world.done("install", "tones", "--yes")
+    text = world.done("info", "tones")
+    assert "\nrequires: torch\n" in text
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    assert f"\ninstalled: {world.site}/unlabeled_tones-1.0.dist-info, from a wheel of sha256 {digest}\n" in text
+    assert "\nfiles: as they were installed\n" in text
+    world.state(wheel, yanked="out of tune")
+    assert "\ninstalled: 1.0; unlabeled-tones 1.0 was yanked: out of tune\n" in world.done(
+        "info", "tones", "--index", str(world.root / "index")
+    )
+    (world.site / "unlabeled_tones" / "__init__.py").write_text("changed")
+    assert "\nfiles: unlabeled_tones/__init__.py was changed\n" in world.done("info", "tones")

@@ -48,9 +48,7 @@ def test_the_plan_and_the_end_name_what_nothing_needs(brought: World) -> None:
 
 def test_what_others_need_was_asked_for_or_was_there_before_stays(brought: World) -> None:
     brought.unpack(brought.root / "index" / "files" / "unlabeled_tunes-1.0-py3-none-any.whl")
-    assert "remove sinewaves 3.1 and unlabeled-tones 1.0" in brought.done(
-        "uninstall", "tones", "--autoremove", "--yes"
-    )
+    assert "remove sinewaves 3.1 and unlabeled-tones 1.0" in brought.done("uninstall", "tones", "--autoremove", "--yes")
     assert set(brought.packages()) == {"cosinewaves", "keeper", "unlabeled_base", "unlabeled_tunes"}
     assert brought.done("install", "base", "--yes") == "nothing to change\n"  # but now it is wanted for itself
     told = brought.done("uninstall", "tunes", "--autoremove", "--yes")

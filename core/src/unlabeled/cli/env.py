@@ -6,6 +6,7 @@ import sys
 import click
 
 from unlabeled.cli.output import print_columns, print_json
+from unlabeled_registry.damage import damage
 from unlabeled_registry.discovery import distributions
 from unlabeled_registry.libraries import audio_clash, build_of
 
@@ -22,7 +23,7 @@ def env(as_json: bool) -> None:
     installed = {found.name: found.version for found in distributions()}
     versions = {name: installed.get(name) for name in PACKAGES}
     versions |= {name: build_of(name) or versions[name] for name in ("torch", "torchaudio") if versions[name]}
-    problems = audio_clash(versions["torch"], versions["torchaudio"])
+    problems = [*audio_clash(versions["torch"], versions["torchaudio"]), *damage()]
     system = {"python": platform.python_version(), "platform": platform.platform(), "prefix": sys.prefix}
     if as_json:
         print_json(system | {"packages": versions, "problems": problems})

@@ -23,7 +23,10 @@ COMMANDS = {
     "export": ("unlabeled.cli.export:export", "Write a run's encoders as transformers checkpoints."),
     "report": ("unlabeled.cli.report:report", "Write a run's report.html."),
     "recipes": ("unlabeled.cli.recipes:recipes", "List the installed recipes, or print one."),
-    "components": ("unlabeled.cli.components:components", "List what the installed plugins provide."),
+    "components": (
+        "unlabeled.cli.components:components",
+        "List what the installed plugins provide, or show one.",
+    ),
     "matrix": ("unlabeled.cli.matrix:matrix", "Show which objective runs on which modality, and why not."),
     "plugins": ("unlabeled.cli.plugins.group:plugins", "Find, install, write, check and publish plugins."),
     "env": ("unlabeled.cli.env:env", "Show the versions that matter, and known clashes between them."),
@@ -80,6 +83,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as error:
         if debug:
             raise
+        from unlabeled_registry.damage import damage_behind
+
+        if damaged := damage_behind(error):
+            _fail(2, *damaged)
         _fail(1, f"unexpected {one_line(error)}; this is a defect of {_whose(error)}, --debug shows where")
     sys.exit(code if isinstance(code, int) else 0)
 

@@ -16,9 +16,22 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"; known: {', '.join(names)}" if names else ""
 
 
-def describe(error: ValidationError, model: type[BaseModel], place: Sequence[str | int] = ()) -> list[str]:
-    """One line for each error of a pydantic validation, under the dotted `place`."""
-    return [_line(item, model, place) for item in error.errors(include_url=False)]
+def describe(
+    error: ValidationError, model: type[BaseModel], place: Sequence[str | int] = (), component: str | None = None
+) -> list[str]:
+    """One line for each error of a pydantic validation, under the dotted `place`.
+
+    component: the id of the one whose options these are, so that a person learns where to read of them.
+    """
+    return [
+        _with_listing(_line(item, model, place), item["type"], component) for item in error.errors(include_url=False)
+    ]
+
+
+def _with_listing(line: str, problem: str, component: str | None) -> str:
+    if component is None or problem not in ("extra_forbidden", "missing"):
+        return line
+    return f"{line}{'' if line.endswith('?') else ';'} `unlabeled components {component}` lists its options"
 
 
 def _line(item: Any, model: type[BaseModel], place: Sequence[str | int]) -> str:

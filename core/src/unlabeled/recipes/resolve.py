@@ -183,8 +183,13 @@ class _Resolver:
         try:
             return Resolved(component, found, found.Config.model_validate(entry.options))
         except ValidationError as error:
-            self.problems += describe(error, found.Config, place)
+            self.problems += describe(error, found.Config, place, self._shown_by(component))
             return None
+
+    def _shown_by(self, component: Component) -> str:
+        """What `unlabeled components` needs to show this one."""
+        others = [item for item in self.registry.components() if item.id == component.id]
+        return component.id + (f" --kind {component.kind}" if len(others) > 1 else "")
 
     def _modality(self, name: str, entry: ModalityEntry) -> tuple[Resolved, Resolved] | None:
         place = ("modalities", name)

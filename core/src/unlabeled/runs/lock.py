@@ -3,12 +3,12 @@
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from unlabeled.recipes.resolve import ResolvedRecipe
 from unlabeled.training.setup import Data
+from unlabeled_registry.discovery import distributions
 from unlabeled_registry.errors import RegistryError
 from unlabeled_registry.lock.sync import read_run
 from unlabeled_registry.lock.used import UsedPlugin, differences, used_plugins
@@ -22,7 +22,8 @@ def make_lock(recipe: ResolvedRecipe, registry: Registry, data: Data) -> dict[st
     used = {item.component.plugin for item in recipe.components()}
     used |= {plugin.name for plugin in registry.plugins if plugin.usable and plugin.manifest and plugin.manifest.hooks}
     plugins = {name: asdict(plugin) for name, plugin in used_plugins(used).items()}
-    libraries = {name: _version(name) for name in _LIBRARIES}
+    installed = {found.name: found.version for found in distributions()}
+    libraries = {name: installed.get(name) for name in _LIBRARIES}
     return {"plugins": plugins, "libraries": libraries, "python": platform.python_version(), "data": data.fingerprint}
 
 
@@ -49,10 +50,3 @@ def compare_plugins(lock: Mapping[str, Any], folder: Path) -> str | None:
     if not found:
         return None
     return f"plugins differ from those the run began with: {'; '.join(found)}; `unlabeled plugins sync {folder}` restores them"
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None

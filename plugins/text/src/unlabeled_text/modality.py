@@ -26,36 +26,36 @@ class TextConfig(Config):
 
     tokenizer: str | None = Field(
         None,
-        description="Folder, tokenizer.json or checkpoint to load the tokenizer from; None: train one on the data.",
+        description="folder, tokenizer.json or checkpoint to load the tokenizer from; default: train one on the data",
     )
     algorithm: Literal["wordpiece", "bpe"] = Field(
         "wordpiece",
-        description="What is trained: wordpiece (BERT: Devlin et al., 2019), or byte-level bpe (GPT-2: Radford et al., 2019).",
+        description="what is trained: wordpiece (BERT: Devlin et al., 2019), or byte-level bpe (GPT-2: Radford et al., 2019)",
     )
-    vocabulary_size: int = Field(8192, ge=16, description="Most tokens of a trained tokenizer; BERT has 30522.")
-    lowercase: bool = Field(True, description="Whether a trained tokenizer ignores case (and WordPiece accents).")
+    vocabulary_size: int = Field(8192, ge=16, description="most tokens of a trained tokenizer; BERT has 30522")
+    lowercase: bool = Field(True, description="whether a trained tokenizer ignores case (and WordPiece accents)")
     training_characters: int = Field(
         100_000_000,
         ge=1,
-        description="The tokenizer is trained on the first this many characters, to bound its memory.",
+        description="the tokenizer is trained on the first this many characters, to bound its memory",
     )
     max_length: int = Field(
-        128, ge=4, description="Most tokens of a sample, special ones included; BERT's limit is 512."
+        128, ge=4, description="most tokens of a sample, special ones included; BERT's limit is 512"
     )
     pack: bool = Field(
-        False, description="Cut the whole column into blocks of max_length tokens, instead of one sample a cell."
+        False, description="cut the whole column into blocks of max_length tokens, instead of one sample a cell"
     )
     draw: Literal["one", "some"] = Field(
         "one",
-        description="Which of several texts of a cell a view draws in each epoch: one, or a random number of them in random "
-        "order, one after the other.",
+        description="which of several texts of a cell a view draws in each epoch: one, or a random number of them in random "
+        "order, one after the other",
     )
     evaluate_with: Literal["first", "all"] = Field(
         "first",
-        description="Which of several texts of a cell evaluation reads: the first, or all, one after the other.",
+        description="which of several texts of a cell evaluation reads: the first, or all, one after the other",
     )
     raw_features: int = Field(
-        2048, ge=1, description="Width of the raw bag of tokens; more tokens than that share places."
+        2048, ge=1, description="width of the raw bag of tokens; more tokens than that share places"
     )
 
 

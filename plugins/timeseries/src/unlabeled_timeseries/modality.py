@@ -21,17 +21,19 @@ FILE_NAME = "series.json"
 class SeriesConfig(Config):
     """Options of `timeseries/series`."""
 
-    channels: int | None = Field(None, ge=1, description="Channels of every series; None: as most training cells have")
+    channels: int | None = Field(
+        None, ge=1, description="channels of every series; default: as most training cells have"
+    )
     length: int | None = Field(
-        None, ge=2, description="Steps every batch is padded to; None: those of the longest training series"
+        None, ge=2, description="steps every batch is padded to; default: those of the longest training series"
     )
     missing: Missing = Field(
         "error",
-        description="What to do with NaN: quarantine the series, or interpolate each channel linearly over time",
+        description="what to do with NaN: quarantine the series, or interpolate each channel linearly over time",
     )
     normalization: Literal["none", "series", "dataset"] = Field(
         "dataset",
-        description="Mean 0 and standard deviation 1 of each channel: over its own series, or over the training data",
+        description="mean 0 and standard deviation 1 of each channel: over its own series, or over the training data",
     )
 
 

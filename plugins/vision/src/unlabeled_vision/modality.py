@@ -24,23 +24,23 @@ Level = Annotated[int, Field(ge=0, le=255)]
 class ImageConfig(Config):
     """Options of vision/image."""
 
-    size: int = Field(32, ge=8, description="Side of the square canvas in pixels.")
+    size: int = Field(32, ge=8, description="side of the square canvas in pixels")
     fit: Literal["crop", "stretch"] = Field(
         "crop",
-        description="crop: the shorter side fills the canvas, then its centre is cut out; stretch: both sides are resized.",
+        description="crop: the shorter side fills the canvas, then its centre is cut out; stretch: both sides are resized",
     )
-    resample: Literal["bilinear", "bicubic"] = Field("bicubic", description="How pixels are interpolated.")
+    resample: Literal["bilinear", "bicubic"] = Field("bicubic", description="how pixels are interpolated")
     background: tuple[Level, Level, Level] = Field(
-        (255, 255, 255), description="Colour behind transparent pixels, 0 to 255."
+        (255, 255, 255), description="colour behind transparent pixels, 0 to 255"
     )
-    mean: Mean = Field((0.5, 0.5, 0.5), description="Subtracted from each channel in [0, 1] before the encoder.")
+    mean: Mean = Field((0.5, 0.5, 0.5), description="subtracted from each channel in [0, 1] before the encoder")
     std: tuple[Deviation, Deviation, Deviation] = Field(
-        (0.5, 0.5, 0.5), description="Each channel is divided by it, after the mean is subtracted."
+        (0.5, 0.5, 0.5), description="each channel is divided by it, after the mean is subtracted"
     )
     local_size: int | None = Field(
         None,
         ge=8,
-        description="Side of local crops; default 96/224 of `size` (DINO: Caron et al., 2021), as multiple of 16.",
+        description="side of local crops; default 96/224 of `size` (DINO: Caron et al., 2021), as multiple of 16",
     )
 
 

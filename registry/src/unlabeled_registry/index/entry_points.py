@@ -3,10 +3,8 @@
 import re
 from collections.abc import Mapping
 
-from unlabeled_registry.discovery import GROUP
+from unlabeled_registry.discovery import COMMANDS, GROUP
 from unlabeled_registry.manifest import owner_of
-
-COMMANDS = ("console_scripts", "gui_scripts")
 
 _GROUP = re.compile(r"\[([^\[\]]+)\]")
 _NAME = re.compile(r"[\w.-]+")

@@ -15,7 +15,7 @@ from unlabeled_registry.api import API_VERSION
 from unlabeled_registry.errors import ManifestError, RegistryError
 from unlabeled_registry.index.format import Index, Release
 from unlabeled_registry.install.distributions import Installation, applies
-from unlabeled_registry.install.names import FROZEN, check_alike
+from unlabeled_registry.install.names import FROZEN, HERE, check_alike
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ class Chooser:
                 f"{by} needs plugin {name!r}, which the plugin index does not have; it is looked for nowhere else"
             )
         check_alike(name, self.index.plugins, "the plugin index")
-        check_alike(name, (key for key, item in self.installed.items() if item.package is not None), "this environment")
+        check_alike(name, (key for key, item in self.installed.items() if item.package is not None), HERE)
 
     def _refusal(self, name: str, wanted: list[Wanted]) -> str:
         releases = self.index.plugins.get(name, ())

@@ -7,15 +7,15 @@ import sys
 import sysconfig
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from email import message_from_string
 from functools import cached_property
-from importlib.metadata import Distribution, PathDistribution, distributions
 from pathlib import Path
 from typing import Any
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from unlabeled_registry.discovery import GROUP
+from unlabeled_registry.discovery import COMMANDS, distributions, read_group, read_packages, told_twice
 
 
 @dataclass(frozen=True)
@@ -29,22 +29,28 @@ class Record:
 
 @dataclass(frozen=True)
 class Installation:
-    """An installed distribution."""
+    """An installed distribution. Its metadata may be damaged: `importlib.metadata` would raise where this reads on."""
 
     name: str
     version: str
     folder: Path  # its .dist-info
+    twins: tuple[Path, ...] = ()  # other ones of its name beside it
 
     @property
     def site(self) -> Path:
         """The folder of the import path that it lies in."""
         return self.folder.parent
 
+    @property
+    def twice(self) -> str:
+        """What is wrong where it has twins, or nothing."""
+        return told_twice(map(str, (self.folder, *self.twins))) if self.twins else ""
+
     @cached_property
     def package(self) -> str | None:
         """The import package that makes it a plugin, or None."""
-        found = [entry.value for entry in self._metadata.entry_points if entry.group == GROUP]
-        return found[0].strip() if found else None
+        found = read_packages(str(self.folder / "entry_points.txt"))
+        return found[0] if found else None
 
     @cached_property
     def editable(self) -> bool:
@@ -67,7 +73,7 @@ class Installation:
     def _origins(self) -> Mapping[str, Any]:
         """Where it came from (PEP 610), empty if from an index."""
         try:
-            found = json.loads(self._metadata.read_text("direct_url.json") or "{}")
+            found = json.loads(self._text("direct_url.json") or "{}")
         except ValueError:
             return {}
         return found if isinstance(found, dict) else {}
@@ -80,7 +86,7 @@ class Installation:
     def requires(self) -> tuple[Requirement, ...]:
         """Its requirements; one that cannot be read counts as none."""
         found = []
-        for text in self._metadata.requires or ():
+        for text in message_from_string(self._text("METADATA")).get_all("Requires-Dist", ()):
             try:
                 found.append(Requirement(text))
             except InvalidRequirement:
@@ -96,14 +102,14 @@ class Installation:
         except (OSError, UnicodeDecodeError, csv.Error):
             return ()
         return tuple(
-            Record(row[0], _absolute(self.site, row[0]), hash_of.removeprefix("sha256="))
+            Record(row[0], _absolute(self.site / row[0]), hash_of.removeprefix("sha256="))
             if (hash_of := row[1] if len(row) > 1 else "").startswith("sha256=")
-            else Record(row[0], _absolute(self.site, row[0]), None)
+            else Record(row[0], _absolute(self.site / row[0]), None)
             for row in rows
         )
 
     def paths(self) -> frozenset[Path]:
-        """Its files, what Python compiled from them, and its metadata; only what lies in this environment.
+        """Its files and its twins', what Python compiled from them, and the metadata; only what lies in this environment.
 
         Without a RECORD these are the metadata and the plugin's package beside it. Of a plugin they lie on the import path or
         are its own commands, whatever else its RECORD names.
@@ -115,34 +121,43 @@ class Installation:
         for path in [path for path in found if path.suffix == ".py"]:
             found |= set(path.parent.glob(f"__pycache__/{path.stem}.*.pyc"))
         found |= set(_files(self.folder))
+        for twin in self.twins:
+            found |= Installation(self.name, "", twin).paths()
         return frozenset(path for path in found if path.is_relative_to(sys.prefix))
 
     def _commands(self) -> set[Path]:
         scripts = Path(sysconfig.get_path("scripts"))
-        groups = ("console_scripts", "gui_scripts")
-        names = {entry.name for entry in self._metadata.entry_points if entry.group in groups}
+        file = str(self.folder / "entry_points.txt")
+        names = {name for group in COMMANDS for name, _ in read_group(file, group)}
         return {scripts / name for name in names if not name.startswith("python")}  # which is no plugin's own
 
     def _package_files(self) -> Iterator[Path]:
         if self.package and self.package.isidentifier():
             yield from _files(self.site / self.package)
 
-    @property
-    def _metadata(self) -> Distribution:
-        return PathDistribution(self.folder)
+    def _text(self, name: str) -> str:
+        """A file of its metadata; empty where it cannot be read."""
+        try:
+            return (self.folder / name).read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return ""
 
 
 def installations() -> dict[str, Installation]:
     """The installed distributions by name; the first on the import path hides later ones, as for the import."""
-    found: dict[str, Installation] = {}
-    for distribution in distributions():
-        folder = getattr(distribution, "_path", None)
-        if folder is None or folder.suffix != ".dist-info":
-            continue
-        stem, _, version = folder.name.removesuffix(".dist-info").partition("-")
-        name = canonicalize_name(stem)
-        found.setdefault(name, Installation(name, version, Path(os.path.abspath(folder))))
-    return found
+    return {
+        found.name: Installation(found.name, found.version, _absolute(found.folder), tuple(map(_absolute, found.twins)))
+        for found in distributions(legacy=False)
+    }
+
+
+def legacy_plugins() -> dict[str, str]:
+    """The plugins that have a .egg-info folder, which does not say which files are theirs, by name; and that folder."""
+    return {
+        found.name: found.folder
+        for found in distributions()
+        if found.folder.endswith(".egg-info") and read_packages(os.path.join(found.folder, "entry_points.txt"))
+    }
 
 
 def installed_here(site: Path) -> dict[str, Installation]:
@@ -186,8 +201,8 @@ def site_folder() -> Path:
     return Path(sysconfig.get_path("purelib"))
 
 
-def _absolute(site: Path, name: str) -> Path:
-    return Path(os.path.normpath(site / name))
+def _absolute(path: str | Path) -> Path:
+    return Path(os.path.abspath(path))
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -13,6 +13,9 @@ CORE = ("unlabeled", "unlabeled-registry")
 FROZEN = (*CORE, "torch", "accelerate", "transformers")
 """What an installation leaves as it is unless it is asked to change it: every run of the environment depends on it."""
 
+HERE = "this environment"
+"""Where a plugin is looked for that is installed; else it is an index."""
+
 ALIKE = 0.86  # of 1: `vison` and `videos` are like what comes with unlabeled, `radio` is not
 
 _LOOKS = str.maketrans({"0": "o", "1": "l", "i": "l", "5": "s", "-": "", "_": "", ".": ""})
@@ -43,8 +46,9 @@ def full_name(name: str, known: Collection[str], where: str) -> str:
             f"plugin {name!r}: {where} has {matches[0]!r} and {matches[1]!r}, which own the same ids; it must drop one"
         )
     shown = {owner_of(full) for full in known} if not name.startswith("unlabeled-") else known
+    listing = "list" if where == HERE else "search"
     raise RegistryError(
-        f"no plugin {name!r} in {where}{did_you_mean(name, shown) or '; `unlabeled plugins search` lists what it has'}"
+        f"no plugin {name!r} in {where}{did_you_mean(name, shown) or f'; `unlabeled plugins {listing}` lists what it has'}"
     )
 
 

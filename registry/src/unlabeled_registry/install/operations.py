@@ -20,7 +20,7 @@ from unlabeled_registry.index.wheels import read_wheel
 from unlabeled_registry.install.choose import Chooser, unsafe
 from unlabeled_registry.install.distributions import Installation, applies, installations, plugins_of
 from unlabeled_registry.install.installers import Installer, Package, find_installer, is_release
-from unlabeled_registry.install.names import FROZEN, full_name, parse_request
+from unlabeled_registry.install.names import FROZEN, HERE, full_name, parse_request
 from unlabeled_registry.install.plan import Plan, make_plan
 from unlabeled_registry.install.removal import remove, without
 from unlabeled_registry.install.staging import check_staged, targets, try_imports
@@ -74,7 +74,7 @@ def prepared_upgrade(names: Iterable[str], options: Options) -> Iterator[Prepara
     """The plan that brings the named plugins, or all, to the newest release that fits."""
     index = read_index(configured_location(options.index))
     plugins = plugins_of(installations())
-    chosen = [full_name(name, plugins, "this environment") for name in names]
+    chosen = [full_name(name, plugins, HERE) for name in names]
     chosen = chosen or [name for name, item in plugins.items() if name in index.plugins and not item.editable]
     with _prepared({name: SpecifierSet() for name in chosen}, index, options, newest=frozenset(chosen)) as preparation:
         yield preparation

@@ -8,13 +8,14 @@ from pathlib import Path
 from packaging.utils import canonicalize_name
 
 from unlabeled_registry.errors import RegistryError, printable
-from unlabeled_registry.install.distributions import Installation, applies, installations, plugins_of
-from unlabeled_registry.install.names import full_name
+from unlabeled_registry.install.distributions import Installation, applies, installations, legacy_plugins, plugins_of
+from unlabeled_registry.install.names import HERE, full_name
 from unlabeled_registry.install.plan import Plan, make_plan
 from unlabeled_registry.install.transaction import transaction
 from unlabeled_registry.install.unchanged import check_unchanged
 from unlabeled_registry.install.unused import unused
 from unlabeled_registry.lock.record import EnvironmentRecord, read_record, record_files, write_record
+from unlabeled_registry.manifest import owner_of
 
 
 def prepare_removal(names: Iterable[str], *, force: bool = False, autoremove: bool = False) -> Plan:
@@ -29,6 +30,11 @@ def prepare_removal(names: Iterable[str], *, force: bool = False, autoremove: bo
         f"{name}: lies in {installed[name].site}, outside this environment; uninstall it there"
         for name in chosen
         if not installed[name].paths()
+    ]
+    problems += [
+        f"{name}: {link} is a link, which neither pip nor uv makes; remove it as it was installed"
+        for name in chosen
+        for link in _links(installed[name])
     ]
     record = read_record()
     for name in chosen if not force else ():
@@ -65,13 +71,25 @@ def carry_out_removal(plan: Plan) -> None:
 def _installed_name(name: str, plugins: Mapping[str, Installation]) -> str:
     """The plugin meant: by its exact name, as `plugins list` shows it, or without `unlabeled-` where that means one."""
     shown = {printable(full): full for full in plugins}
-    return shown[name] if name in shown else full_name(name, plugins, "this environment")
+    if name in shown:
+        return shown[name]
+    for full, folder in legacy_plugins().items():
+        if canonicalize_name(name) in (full, owner_of(full)) and full not in plugins:
+            raise RegistryError(
+                f"{full}: {folder} does not say which files are its; `pip uninstall {full}` removes it where it can"
+            )
+    return full_name(name, plugins, HERE)
+
+
+def _links(item: Installation) -> list[Path]:
+    """The links among its folders, behind which lies what may be another's."""
+    folders = [item.folder, *([item.site / item.package] if item.package else [])]
+    return [folder for folder in folders if folder.is_symlink()]
 
 
 def _dependents(name: str, plugins: Mapping[str, Installation]) -> list[str]:
     """The plugins that need this one, by their metadata or by the components their recipes use."""
     from unlabeled_registry.discovery import installed_plugins
-    from unlabeled_registry.manifest import owner_of
 
     owner = owner_of(name)
     found = {

@@ -25,6 +25,8 @@ def contents(installed: Installation) -> str:
 
 def changed_files(installed: Installation) -> list[str]:
     """One line for each file that is not as its RECORD says."""
+    if installed.twins:
+        return [installed.twice]
     if not installed.records:
         return [f"{installed.folder.name}/RECORD is missing"]
     found = []

@@ -9,7 +9,7 @@ from platform import python_version
 from unlabeled_registry.errors import RegistryError
 from unlabeled_registry.index.client import configured_location, read_index
 from unlabeled_registry.index.format import Index
-from unlabeled_registry.install.distributions import Installation, closure, installations, plugins_of
+from unlabeled_registry.install.distributions import Installation, closure, installations, legacy_plugins, plugins_of
 from unlabeled_registry.install.installers import Installer, Package, find_installer, parse_pins
 from unlabeled_registry.install.names import CORE
 from unlabeled_registry.lock.record import EnvironmentRecord, hashes_of, read_record
@@ -47,6 +47,8 @@ def make_lock(location: str | None = None, installer: str | None = None) -> tupl
     """
     installed, record = installations(), read_record()
     plugins = plugins_of(installed)
+    if twice := [f"{name}: {item.twice}" for name, item in plugins.items() if item.twins]:
+        raise RegistryError(*twice)
     locked = {name: item for name, item in plugins.items() if not item.from_source}
     others = closure(locked, installed) - closure(
         {name: installed[name] for name in CORE if name in installed}, installed
@@ -82,6 +84,11 @@ def _left_out(plugins: Mapping[str, Installation]) -> list[str]:
         items = [item for item in plugins.values() if item.from_source and item.editable is editable]
         if items:
             found.append(f"left out, {why}: {', '.join(sorted(f'{item.name} {item.version}' for item in items))}")
+    legacy = [f"{name} ({folder})" for name, folder in legacy_plugins().items() if name not in plugins]
+    if legacy:
+        found.append(
+            f"left out, as nothing says which files are theirs (install them from wheels): {', '.join(legacy)}"
+        )
     return found
 
 

@@ -12,15 +12,18 @@ from unlabeled_registry.manifest import Component
 _ATTESTED = "in the index, beside the wheel (PEP 740); who signed them is not checked here"
 
 
-def show(releases: tuple[Release, ...], as_json: bool) -> None:
-    """Print the newest release of a plugin, and the list of all."""
+def show(releases: tuple[Release, ...], installed: str, as_json: bool) -> None:
+    """Print the newest release of a plugin, the list of all, and what the index says of the installed version, if any."""
+    from unlabeled_registry.install.choose import unsafe
+
     release = newest(releases)
+    warnings = [text for item in releases if item.version == installed for text in unsafe(item)]
     try:
         components, reason = release.parsed().components, ""
     except ManifestError as error:
         components, reason = (), "; ".join(error.problems)
     if as_json:
-        print_json(_details(release, releases, components, reason))
+        print_json(_details(release, releases, components, reason) | {"installed": installed, "warnings": warnings})
         return
     say(f"{release.name} {release.version}: available" + (f" ({reason})" if reason else ""))
     for label in ("summary", "api", "package"):
@@ -31,6 +34,9 @@ def show(releases: tuple[Release, ...], as_json: bool) -> None:
     for advisory in release.advisories:
         mended = f"{advisory.fixed_in} mends it" if advisory.fixed_in else "no version mends it yet"
         say(f"advisory {advisory.id}: {advisory.summary} ({mended})")
+    if installed:
+        here = "" if installed in {item.version for item in releases} else ", which the index does not have"
+        say("; ".join([f"installed: {installed}{here}", *warnings]))
     say(f"versions: {', '.join(_version(item) for item in reversed(releases))}")
     click.echo()
     print_columns(("KIND", "ID", "SUMMARY"), [(part.kind, part.id, part.summary) for part in components])

@@ -4,6 +4,7 @@ import click
 
 from unlabeled.cli.output import print_columns, print_json, say
 from unlabeled.cli.plugins.listing import summary
+from unlabeled_registry.damage import damage
 from unlabeled_registry.doctor import Diagnosis, examine
 from unlabeled_registry.libraries import audio_problems
 from unlabeled_registry.probe import TIMEOUT
@@ -21,7 +22,7 @@ def doctor(name: str | None, timeout: float, as_json: bool) -> int:
     """
     registry = discover()
     chosen = registry.plugins if name is None else (registry.plugin(name),)
-    environment = audio_problems()
+    environment = [*audio_problems(), *damage()]
     found = examine(registry, chosen, timeout)
     if as_json:
         print_json({"environment": environment, "plugins": [_answer(diagnosis) for diagnosis in found]})

@@ -15,6 +15,7 @@ from unlabeled.interfaces.evaluator import Evaluator
 from unlabeled.interfaces.modality import Config, Modality
 from unlabeled.interfaces.objective import Objective, ViewSpec
 from unlabeled.interfaces.source import Source
+from unlabeled.recipes.options import options_of
 from unlabeled.recipes.problems import describe
 from unlabeled.recipes.schema import ComponentEntry, EvaluationEntry, ModalityEntry, ObjectiveEntry
 from unlabeled.testing.conformance.bench import Bench
@@ -70,9 +71,9 @@ def _config(bench: Bench, component: Component) -> None:
     _require(bool(kept), component, "Config is no unlabeled.Config, which refuses unknown options and does not change")
     _require(model.model_config.get("extra") == "forbid", component, "Config accepts unknown options")
     _require(bool(model.model_config.get("frozen")), component, "Config can be changed; leave it frozen")
-    for name, field in model.model_fields.items():
-        text = f"option {name} has no description; write Field(description=...)"
-        _require(bool((field.description or "").strip()), component, text)
+    for option in options_of(model):
+        text = f"option {option.name} has no description; write Field(description=...)"
+        _require(bool(option.description), component, text)
     taken = sorted(set(model.model_fields) & set(ENTRIES.get(component.kind, ComponentEntry).model_fields))
     _require(
         not taken, component, f"option {', '.join(taken)} means something else in the entry of every {component.kind}"

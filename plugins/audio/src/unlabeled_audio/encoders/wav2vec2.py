@@ -21,13 +21,17 @@ NORMALIZE_EPS = 1e-7
 class Wav2Vec2Config(Config):
     """Options of audio/wav2vec2, named as transformers names them; values of BASE from Baevski et al. (2020)."""
 
-    hidden_size: int = Field(192, ge=1, description="D; BASE: 768")
-    num_hidden_layers: int = Field(4, ge=1, description="BASE: 12")
-    num_attention_heads: int = Field(3, ge=1, description="BASE: 12")
+    hidden_size: int = Field(192, ge=1, description="D, width of the tokens; BASE: 768")
+    num_hidden_layers: int = Field(4, ge=1, description="transformer layers; BASE: 12")
+    num_attention_heads: int = Field(3, ge=1, description="attention heads; BASE: 12")
     intermediate_size: int = Field(768, ge=1, description="width of the feed-forward branches; BASE: 3072")
     conv_dim: list[int] = Field([128] * 6, description="channels of the feature encoder; BASE: 512 each")
-    conv_kernel: list[int] = Field([10, 3, 3, 3, 3, 2], description="BASE: 10, 3, 3, 3, 3, 2, 2")
-    conv_stride: list[int] = Field([5, 2, 2, 2, 2, 2], description="BASE: 5, 2, 2, 2, 2, 2, 2, together 320")
+    conv_kernel: list[int] = Field(
+        [10, 3, 3, 3, 3, 2], description="kernels of the feature encoder's layers; BASE: 10, 3, 3, 3, 3, 2, 2"
+    )
+    conv_stride: list[int] = Field(
+        [5, 2, 2, 2, 2, 2], description="their strides; BASE: 5, 2, 2, 2, 2, 2, 2, together 320"
+    )
     feat_extract_norm: Literal["layer", "group"] = Field(
         "layer",
         description="normalisation of the feature encoder; group (BASE) is over time and sees padding, layer (LARGE) is not",
@@ -36,11 +40,11 @@ class Wav2Vec2Config(Config):
     num_conv_pos_embeddings: int = Field(
         32, ge=1, description="kernel of the positional convolution in tokens; BASE: 128"
     )
-    num_conv_pos_embedding_groups: int = Field(16, ge=1, description="its groups; BASE: 16")
-    hidden_dropout: float = Field(0.0, ge=0, lt=1, description="BASE: 0.1")
-    attention_dropout: float = Field(0.0, ge=0, lt=1, description="BASE: 0.1")
-    activation_dropout: float = Field(0.0, ge=0, lt=1, description="BASE: 0.0")
-    feat_proj_dropout: float = Field(0.0, ge=0, lt=1, description="BASE: 0.1")
+    num_conv_pos_embedding_groups: int = Field(16, ge=1, description="groups of the positional convolution; BASE: 16")
+    hidden_dropout: float = Field(0.0, ge=0, lt=1, description="of hidden states; BASE: 0.1")
+    attention_dropout: float = Field(0.0, ge=0, lt=1, description="of attention; BASE: 0.1")
+    activation_dropout: float = Field(0.0, ge=0, lt=1, description="inside the feed-forward branches; BASE: 0.0")
+    feat_proj_dropout: float = Field(0.0, ge=0, lt=1, description="of the projected features; BASE: 0.1")
     convolution_gradient: float = Field(
         0.1, ge=0, description="factor of the gradient that reaches the feature encoder; BASE: 0.1, LARGE: 1"
     )

@@ -15,7 +15,7 @@ _CHUNK = 1024
 class KNNConfig(Config):
     """Options of the nearest neighbours."""
 
-    neighbours: Annotated[int, Field(ge=1)] = Field(default=20, description="k (DINO: 20)")
+    neighbours: Annotated[int, Field(ge=1)] = Field(default=20, description="k (DINO, Caron et al., 2021: 20)")
     temperature: Annotated[float, Field(gt=0)] = Field(default=0.07, description="T of the weights exp(s / T)")
 
 

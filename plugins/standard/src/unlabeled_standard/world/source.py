@@ -36,9 +36,9 @@ COLUMNS = {
 class Items(Config):
     """Rows of each split."""
 
-    train: int = Field(default=8192, ge=1)
-    validation: int = Field(default=512, ge=1)
-    test: int = Field(default=512, ge=1)
+    train: int = Field(default=8192, ge=1, description="rows to train on")
+    validation: int = Field(default=512, ge=1, description="rows to choose by")
+    test: int = Field(default=512, ge=1, description="rows to measure on")
 
 
 class WorldConfig(Config):

@@ -11,7 +11,7 @@ from unlabeled_text.words import NO_WORD, spread_over_words, word_starts
 class WholeWordMaskingConfig(Config):
     """Options of text/whole-word-masking."""
 
-    ratio: float = Field(0.15, gt=0, lt=1, description="Share of the words of each row (Devlin et al., 2019: 0.15).")
+    ratio: float = Field(0.15, gt=0, lt=1, description="share of the words of each row (Devlin et al., 2019: 0.15)")
 
 
 class WholeWordMasking(Masking):

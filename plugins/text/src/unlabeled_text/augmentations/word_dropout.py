@@ -12,9 +12,7 @@ from unlabeled_text.words import NO_WORD, spread_over_words, word_starts
 class WordDropoutConfig(Config):
     """Options of text/word-dropout."""
 
-    probability: float = Field(
-        0.1, ge=0, lt=1, description="With which each word is left out (Wei and Zou, 2019: 0.1)."
-    )
+    probability: float = Field(0.1, ge=0, lt=1, description="with which each word is left out (Wei and Zou, 2019: 0.1)")
 
 
 class WordDropout(Transform):

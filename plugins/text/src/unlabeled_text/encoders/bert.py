@@ -21,33 +21,33 @@ from unlabeled_text.words import NO_WORD
 class BertConfig(Config):
     """Options of text/bert; BERT base has 768 wide, 12 layers, 12 heads (Devlin et al., 2019)."""
 
-    hidden_size: int = Field(128, ge=2, description="D, width of the tokens.")
-    layers: int = Field(2, ge=1, description="Number of transformer layers.")
-    heads: int = Field(4, ge=1, description="Attention heads; they share hidden_size.")
-    intermediate_size: int | None = Field(None, ge=1, description="Width between the feed-forward layers; None: 4 D.")
+    hidden_size: int = Field(128, ge=2, description="D, width of the tokens")
+    layers: int = Field(2, ge=1, description="number of transformer layers")
+    heads: int = Field(4, ge=1, description="attention heads; they share hidden_size")
+    intermediate_size: int | None = Field(None, ge=1, description="width between the feed-forward layers; default: 4 D")
     dropout: float = Field(
         0.0,
         ge=0,
         lt=1,
-        description="Of hidden states and attention; BERT has 0.1, 0 is faster and learns more in few epochs.",
+        description="of hidden states and attention; BERT has 0.1, 0 is faster and learns more in few epochs",
     )
     positions: int | None = Field(
-        None, ge=4, description="Most tokens the model can read; None: the modality's max_length."
+        None, ge=4, description="most tokens the model can read; default: the modality's max_length"
     )
     initial_positions: Literal["normal", "sinusoidal"] = Field(
         "normal",
-        description="Position embeddings before training: normal (Devlin et al., 2019), or sines and cosines of the same size "
-        "(Vaswani et al., 2017, section 3.5). Both are learned.",
+        description="position embeddings before training: normal (Devlin et al., 2019), or sines and cosines of the same size "
+        "(Vaswani et al., 2017, section 3.5). Both are learned",
     )
     initializer_range: float = Field(
-        0.02, gt=0, description="Standard deviation of initial weights (Devlin et al., 2019)."
+        0.02, gt=0, description="standard deviation of initial weights (Devlin et al., 2019)"
     )
     pool: Literal["mean", "class", "pooler"] = Field(
         "mean",
-        description="What stands for a sample: the mean of its tokens, [CLS], or BERT's own pooler (a dense layer and tanh on "
-        "[CLS]), which a joint export with an image encoder needs.",
+        description="what stands for a sample: the mean of its tokens, [CLS], or BERT's own pooler (a dense layer and tanh on "
+        "[CLS]), which a joint export with an image encoder needs",
     )
-    attention: Literal["sdpa", "eager"] = Field("sdpa", description="How transformers computes attention.")
+    attention: Literal["sdpa", "eager"] = Field("sdpa", description="transformers' attention implementation")
 
     @model_validator(mode="after")
     def _heads_share_the_width(self) -> "BertConfig":

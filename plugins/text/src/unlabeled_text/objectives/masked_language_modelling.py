@@ -17,13 +17,13 @@ class MaskedLanguageModellingConfig(Config):
         0.8,
         ge=0,
         le=1,
-        description="Of the chosen tokens, those that become [MASK] (Devlin et al., 2019, section 3.1).",
+        description="of the chosen tokens, those that become [MASK] (Devlin et al., 2019, section 3.1)",
     )
     random_probability: float = Field(
         0.1,
         ge=0,
         le=1,
-        description="Those that become a token drawn from the whole vocabulary (ibid.); the rest stays.",
+        description="those that become a token drawn from the whole vocabulary (ibid.); the rest stays",
     )
 
     @model_validator(mode="after")

@@ -11,11 +11,11 @@ from unlabeled import Batch, Config, Encoded, Encoder, Layout, Modality, Tokens
 class DilatedConvolutionConfig(Config):
     """Options of `timeseries/dilated-convolution`."""
 
-    width: int = Field(128, ge=1, description="Channels of every layer, and of the features")
+    width: int = Field(128, ge=1, description="channels of every layer, and of the features")
     depth: int | None = Field(
-        None, ge=1, description="Residual blocks; None: as many as let a step see the whole length (TS2Vec: 10)"
+        None, ge=1, description="residual blocks; default: as many as let a step see the whole length (TS2Vec: 10)"
     )
-    kernel: int = Field(3, ge=3, description="Steps that a convolution sees, odd (Franceschi et al., 2019; TS2Vec)")
+    kernel: int = Field(3, ge=3, description="steps that a convolution sees, odd (Franceschi et al., 2019; TS2Vec)")
 
     @field_validator("kernel")
     @classmethod

@@ -16,27 +16,27 @@ from unlabeled import Batch, BatchNorm, Config, Encoded, Encoder, Layout, Modali
 class PatchTSTOptions(Config):
     """Options of `timeseries/patchtst`; the defaults are small enough for two cores."""
 
-    width: int = Field(128, ge=2, multiple_of=2, description="Width of the tokens (Nie et al., 2023: 128)")
-    depth: int = Field(3, ge=1, description="Layers (Nie et al., 2023: 3)")
-    heads: int = Field(8, ge=1, description="Attention heads (Nie et al., 2023: 16)")
-    feed_forward: int = Field(256, ge=1, description="Width of the feed-forward layers (Nie et al., 2023: 256)")
+    width: int = Field(128, ge=2, multiple_of=2, description="width of the tokens (Nie et al., 2023: 128)")
+    depth: int = Field(3, ge=1, description="layers (Nie et al., 2023: 3)")
+    heads: int = Field(8, ge=1, description="attention heads (Nie et al., 2023: 16)")
+    feed_forward: int = Field(256, ge=1, description="width of the feed-forward layers (Nie et al., 2023: 256)")
     patch_length: int = Field(
-        8, ge=1, description="Steps of a patch (Nie et al., 2023: 12 for pretraining, 16 otherwise)"
+        8, ge=1, description="steps of a patch (Nie et al., 2023: 12 for pretraining, 16 otherwise)"
     )
     patch_stride: int | None = Field(
         None,
         ge=1,
-        description="Steps between the starts of patches; None: patch_length, as in pretraining (Nie et al., 2023)",
+        description="steps between the starts of patches; default: patch_length, as in pretraining (Nie et al., 2023)",
     )
     scaling: Literal["std", "mean", "none"] = Field(
         "std",
-        description="How the model scales each channel of each series before it is cut (RevIN, Kim et al., 2022: std)",
+        description="how the model scales each channel of each series before it is cut (RevIN, Kim et al., 2022: std)",
     )
     norm: Literal["layer", "batch"] = Field(
-        "layer", description="Norms of the layers; batch as in Nie et al., 2023, then with one micro-batch a step"
+        "layer", description="norms of the layers; batch as in Nie et al., 2023, then with one micro-batch a step"
     )
     dropout: float = Field(
-        0.0, ge=0, lt=1, description="In attention, feed-forward and residual branches (Nie et al., 2023: 0.2)"
+        0.0, ge=0, lt=1, description="in attention, feed-forward and residual branches (Nie et al., 2023: 0.2)"
     )
 
 

@@ -18,8 +18,8 @@ _SLOWEST = 0.05  # of the mean speed: time never stands still or runs backwards
 class TimeWarpConfig(Config):
     """Options of `timeseries/time-warp`."""
 
-    sigma: float = Field(0.2, ge=0, description="Standard deviation of the speed's knots about 1 (Um et al., 2017)")
-    knots: int = Field(4, ge=0, description="Knots of the speed between its two ends (Um et al., 2017)")
+    sigma: float = Field(0.2, ge=0, description="standard deviation of the speed's knots about 1 (Um et al., 2017)")
+    knots: int = Field(4, ge=0, description="knots of the speed between its two ends (Um et al., 2017)")
 
 
 class TimeWarp(Transform):
@@ -48,10 +48,10 @@ class CropConfig(Config):
     """Options of `timeseries/crop`."""
 
     ratio: tuple[float, float] = Field(
-        (0.9, 0.9), description="Least and greatest share of the steps in the window (0.9: Le Guennec et al., 2016)"
+        (0.9, 0.9), description="least and greatest share of the steps in the window (0.9: Le Guennec et al., 2016)"
     )
     resize: bool = Field(
-        True, description="Stretch the window to the row's length; False: keep its steps, padded on the right"
+        True, description="stretch the window to the row's length; False: keep its steps, padded on the right"
     )
 
     @field_validator("ratio")
@@ -95,7 +95,7 @@ class PermutationConfig(Config):
     segments: int = Field(
         5,
         ge=1,
-        description="Most segments of a row; their number is uniform in 1..segments (TS-TCC, Eldele et al., 2021: 5 to 12)",
+        description="most segments of a row; their number is uniform in 1..segments (TS-TCC, Eldele et al., 2021: 5 to 12)",
     )
 
 

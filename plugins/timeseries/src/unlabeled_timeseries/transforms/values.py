@@ -16,7 +16,7 @@ _SURVEY = "Iwana and Uchida, 2021, An empirical survey of data augmentation for 
 class JitterConfig(Config):
     """Options of `timeseries/jitter`."""
 
-    sigma: float = Field(0.03, ge=0, description=f"Standard deviation of the noise in normalised units ({_SURVEY})")
+    sigma: float = Field(0.03, ge=0, description=f"standard deviation of the noise in normalised units ({_SURVEY})")
 
 
 class Jitter(Transform):
@@ -36,9 +36,9 @@ class ScalingConfig(Config):
     """Options of `timeseries/scaling`."""
 
     mean: float = Field(
-        1.0, description="Mean of the factor (Um et al., 2017; TS-TCC's code, Eldele et al., 2021, has 2)"
+        1.0, description="mean of the factor (Um et al., 2017; TS-TCC's code, Eldele et al., 2021, has 2)"
     )
-    sigma: float = Field(0.1, ge=0, description=f"Standard deviation of the factor ({_SURVEY})")
+    sigma: float = Field(0.1, ge=0, description=f"standard deviation of the factor ({_SURVEY})")
 
 
 class Scaling(Transform):
@@ -57,8 +57,8 @@ class Scaling(Transform):
 class MagnitudeWarpConfig(Config):
     """Options of `timeseries/magnitude-warp`."""
 
-    sigma: float = Field(0.2, ge=0, description=f"Standard deviation of the knots about 1 (Um et al., 2017; {_SURVEY})")
-    knots: int = Field(4, ge=0, description="Knots of the curve between its two ends (Um et al., 2017)")
+    sigma: float = Field(0.2, ge=0, description=f"standard deviation of the knots about 1 (Um et al., 2017; {_SURVEY})")
+    knots: int = Field(4, ge=0, description="knots of the curve between its two ends (Um et al., 2017)")
 
 
 class MagnitudeWarp(Transform):

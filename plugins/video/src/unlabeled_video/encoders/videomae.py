@@ -19,11 +19,15 @@ class Options(Config):
     hidden_size: int = Field(192, ge=1, description="width; ViT-S 384, ViT-B 768")
     num_hidden_layers: int = Field(4, ge=1, description="layers; ViT-S and ViT-B 12")
     num_attention_heads: int = Field(3, ge=1, description="heads, a divisor of hidden_size; ViT-S 6, ViT-B 12")
-    intermediate_size: int | None = Field(None, ge=1, description="width of the feed-forward layers; 4 * hidden_size")
-    patch_size: int = Field(8, ge=1, description="side of a cube in pixels, a divisor of the frames' size; paper: 16")
-    tubelet_size: int = Field(2, ge=1, description="frames of a cube, a divisor of the clip's frames; paper: 2")
-    dropout: float = Field(0.0, ge=0, lt=1, description="of hidden states and attention; paper: 0")
-    attention: Literal["sdpa", "eager"] = Field("sdpa", description="implementation of attention")
+    intermediate_size: int | None = Field(
+        None, ge=1, description="width of the feed-forward layers; default: 4 * hidden_size"
+    )
+    patch_size: int = Field(
+        8, ge=1, description="side of a cube in pixels, a divisor of the frames' size; VideoMAE: 16"
+    )
+    tubelet_size: int = Field(2, ge=1, description="frames of a cube, a divisor of the clip's frames; VideoMAE: 2")
+    dropout: float = Field(0.0, ge=0, lt=1, description="of hidden states and attention; VideoMAE: 0")
+    attention: Literal["sdpa", "eager"] = Field("sdpa", description="transformers' attention implementation")
 
     @model_validator(mode="after")
     def _heads_divide(self) -> "Options":

@@ -17,28 +17,28 @@ class ConvNextEncoderConfig(Config):
     ConvNeXt-T: 4, [96, 192, 384, 768], [3, 3, 9, 3] (Liu et al., 2022, section 3).
     """
 
-    patch_size: int = Field(4, ge=1, description="Side of the stem's patches in pixels.")
+    patch_size: int = Field(4, ge=1, description="side of the stem's patches in pixels")
     hidden_sizes: tuple[int, ...] = Field(
-        (32, 64, 128, 256), min_length=1, description="Channels of each stage; the last is the width."
+        (32, 64, 128, 256), min_length=1, description="channels of each stage; the last is the width"
     )
     depths: tuple[int, ...] = Field(
-        (1, 1, 1, 1), min_length=1, description="Blocks of each stage; every stage but the first halves the map."
+        (1, 1, 1, 1), min_length=1, description="blocks of each stage; every stage but the first halves the map"
     )
     initializer_range: float = Field(
         0.02,
         gt=0,
-        description="Standard deviation of initial weights. ConvNeXt: 0.02; narrow networks learn faster with about 0.1.",
+        description="standard deviation of initial weights. ConvNeXt: 0.02; narrow networks learn faster with about 0.1",
     )
     layer_scale_init_value: float = Field(
         0.0,
         ge=0,
-        description="Initial factor of each block's branch; 0: no factors. ConvNeXt: 1e-6, for deep networks and long runs.",
+        description="initial factor of each block's branch; 0: no factors. ConvNeXt: 1e-6, for deep networks and long runs",
     )
     drop_path_rate: float = Field(
         0.0,
         ge=0,
         lt=1,
-        description="Share of samples that skip the last block, growing from 0 at the first. ConvNeXt-T: 0.1.",
+        description="share of samples that skip the last block, growing from 0 at the first. ConvNeXt-T: 0.1",
     )
 
     @model_validator(mode="after")

@@ -19,19 +19,19 @@ class ResNetEncoderConfig(Config):
     """
 
     embedding_size: int = Field(
-        64, ge=1, description="Channels after the first convolution (7 x 7, stride 2, then pooled)."
+        64, ge=1, description="channels after the first convolution (7 x 7, stride 2, then pooled)"
     )
     hidden_sizes: tuple[int, ...] = Field(
-        (64, 128, 256), min_length=1, description="Channels of each stage; the last is the width."
+        (64, 128, 256), min_length=1, description="channels of each stage; the last is the width"
     )
     depths: tuple[int, ...] = Field(
-        (1, 1, 1), min_length=1, description="Blocks of each stage; every stage but the first halves the map."
+        (1, 1, 1), min_length=1, description="blocks of each stage; every stage but the first halves the map"
     )
     layer_type: Literal["basic", "bottleneck"] = Field(
         "basic",
-        description="Blocks of two 3 x 3 convolutions, or of three with a narrow middle (He et al., 2016, figure 5).",
+        description="blocks of two 3 x 3 convolutions, or of three with a narrow middle (He et al., 2016, figure 5)",
     )
-    downsample_in_first_stage: bool = Field(False, description="Halve the map in the first stage too.")
+    downsample_in_first_stage: bool = Field(False, description="halve the map in the first stage too")
 
     @model_validator(mode="after")
     def _matching(self) -> "ResNetEncoderConfig":

@@ -19,30 +19,28 @@ from unlabeled_vision.processor import Normalize, image_modality, save_image_pro
 class ViTEncoderConfig(Config):
     """Options of vision/vit; names as in transformers' ViTConfig. For ViT-B/16: 768, 12, 12, 3072 and 16."""
 
-    patch_size: int = Field(4, ge=1, description="Side of a patch in pixels; divides the size of the picture.")
-    hidden_size: int = Field(
-        192, ge=4, description="Width. ViT-S: 384, ViT-B: 768 (Dosovitskiy et al., 2021, table 1)."
-    )
-    num_hidden_layers: int = Field(6, ge=1, description="Layers. ViT-B: 12.")
-    num_attention_heads: int = Field(3, ge=1, description="Heads, of 64 dimensions in ViT.")
+    patch_size: int = Field(4, ge=1, description="side of a patch in pixels; divides the size of the picture")
+    hidden_size: int = Field(192, ge=4, description="width. ViT-S: 384, ViT-B: 768 (Dosovitskiy et al., 2021, table 1)")
+    num_hidden_layers: int = Field(6, ge=1, description="layers. ViT-B: 12")
+    num_attention_heads: int = Field(3, ge=1, description="heads, of 64 dimensions in ViT")
     intermediate_size: int | None = Field(
-        None, ge=1, description="Width of the feed-forward part; default 4 times the width."
+        None, ge=1, description="width of the feed-forward part; default 4 times the width"
     )
-    hidden_dropout_prob: float = Field(0.0, ge=0, lt=1, description="Dropout of hidden values.")
-    attention_probs_dropout_prob: float = Field(0.0, ge=0, lt=1, description="Dropout of attention.")
-    layer_norm_eps: float = Field(1e-6, gt=0, description="ViT and MAE: 1e-6.")
+    hidden_dropout_prob: float = Field(0.0, ge=0, lt=1, description="dropout of hidden values")
+    attention_probs_dropout_prob: float = Field(0.0, ge=0, lt=1, description="dropout of attention")
+    layer_norm_eps: float = Field(1e-6, gt=0, description="added to the variance in layer norms; ViT and MAE: 1e-6")
     positions: Literal["fixed", "learned"] = Field(
         "fixed",
-        description="fixed: sines and cosines (MAE: He et al., 2022; MoCo v3: Chen et al., 2021); learned: as in ViT.",
+        description="fixed: sines and cosines (MAE: He et al., 2022; MoCo v3: Chen et al., 2021); learned: as in ViT",
     )
     attention: Literal["sdpa", "eager"] = Field(
-        "sdpa", description="Implementation; eager is faster in bfloat16 on a CPU."
+        "sdpa", description="transformers' attention implementation; eager is faster in bfloat16 on a CPU"
     )
     pool: Literal["mean", "quadrants", "class", "pooler"] = Field(
         "mean",
-        description="Features of a picture: mean over its patches, the means over its four quadrants side by side (Coates et "
+        description="features of a picture: mean over its patches, the means over its four quadrants side by side (Coates et "
         "al., 2011, section 3.3), the class token, or ViT's own pooler (a dense layer and tanh on the class token), which a "
-        "joint export with a text encoder needs.",
+        "joint export with a text encoder needs",
     )
 
     @model_validator(mode="after")

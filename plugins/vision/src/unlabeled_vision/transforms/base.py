@@ -18,7 +18,7 @@ class RandomConfig(Config):
     """Options of a transform that changes some rows."""
 
     probability: Probability = Field(
-        1.0, description="Share of rows that change. A list has one value for each view of the role, in turn."
+        1.0, description="share of rows that change. A list has one value for each view of the role, in turn"
     )
 
     def probability_of(self, view: int) -> float:

@@ -15,12 +15,12 @@ class BlurConfig(RandomConfig):
     """Options of vision/blur."""
 
     sigma: tuple[float, float] = Field(
-        (0.1, 2.0), description="Range of the standard deviation in pixels. SimCLR (Chen et al., 2020, A): 0.1 to 2.0."
+        (0.1, 2.0), description="range of the standard deviation in pixels. SimCLR (Chen et al., 2020, A): 0.1 to 2.0"
     )
     reach: int | None = Field(
         None,
         ge=1,
-        description="Pixels to each side; default 3 standard deviations. SimCLR: a twentieth of the picture.",
+        description="pixels to each side; default 3 standard deviations. SimCLR: a twentieth of the picture",
     )
 
     @model_validator(mode="after")

@@ -15,16 +15,16 @@ class ColorJitterConfig(RandomConfig):
     """Options of vision/color-jitter; 0 leaves a property as it is."""
 
     brightness: float = Field(
-        0.8, ge=0, description="Factor within 1 +- this, not below 0. SimCLR (Chen et al., 2020, A): 0.8."
+        0.8, ge=0, description="factor within 1 +- this, not below 0. SimCLR (Chen et al., 2020, A): 0.8"
     )
-    contrast: float = Field(0.8, ge=0, description="Factor within 1 +- this, not below 0. SimCLR: 0.8.")
-    saturation: float = Field(0.8, ge=0, description="Factor within 1 +- this, not below 0. SimCLR: 0.8.")
+    contrast: float = Field(0.8, ge=0, description="factor within 1 +- this, not below 0. SimCLR: 0.8")
+    saturation: float = Field(0.8, ge=0, description="factor within 1 +- this, not below 0. SimCLR: 0.8")
     hue: float = Field(
-        0.2, ge=0, le=0.5, description="Shift within +- this, in turns of the colour circle. SimCLR: 0.2."
+        0.2, ge=0, le=0.5, description="shift within +- this, in turns of the colour circle. SimCLR: 0.2"
     )
     order: Literal["fixed", "random"] = Field(
         "fixed",
-        description="fixed: brightness, contrast, saturation, hue; random: each row in an order of its own, slower.",
+        description="fixed: brightness, contrast, saturation, hue; random: each row in an order of its own, slower",
     )
 
 
@@ -106,7 +106,7 @@ class GrayscaleConfig(RandomConfig):
     """Options of vision/grayscale."""
 
     probability: Probability = Field(
-        0.2, description="Share of rows without colour. SimCLR (Chen et al., 2020, A): 0.2."
+        0.2, description="share of rows without colour. SimCLR (Chen et al., 2020, A): 0.2"
     )
 
 
@@ -123,7 +123,7 @@ class SolarizeConfig(RandomConfig):
     """Options of vision/solarize."""
 
     threshold: float = Field(
-        0.5, ge=0, le=1, description="Channels from this value on are inverted. BYOL (Grill et al., 2020, B): 0.5."
+        0.5, ge=0, le=1, description="channels from this value on are inverted. BYOL (Grill et al., 2020, B): 0.5"
     )
 
 

@@ -20,15 +20,15 @@ class ResizedCropConfig(Config):
 
     scale: tuple[float, float] = Field(
         (0.08, 1.0),
-        description="Range of the crop's share of the area. Inception (Szegedy et al., 2015), SimCLR: 0.08 to 1.",
+        description="range of the crop's share of the area. Inception (Szegedy et al., 2015), SimCLR: 0.08 to 1",
     )
     ratio: tuple[float, float] = Field(
         (3 / 4, 4 / 3),
-        description="Range of width over height, uniform in its logarithm. Inception, SimCLR: 3/4 to 4/3.",
+        description="range of width over height, uniform in its logarithm. Inception, SimCLR: 3/4 to 4/3",
     )
-    size: int | None = Field(None, ge=1, description="Side of the result in pixels; default: the side of the picture.")
+    size: int | None = Field(None, ge=1, description="side of the result in pixels; default: the side of the picture")
     resample: Literal["bilinear", "bicubic"] = Field(
-        "bilinear", description="How pixels are interpolated, never aliased."
+        "bilinear", description="how pixels are interpolated, never aliased"
     )
 
     @model_validator(mode="after")
@@ -81,7 +81,7 @@ class ResizedCrop(Transform):
 class FlipConfig(RandomConfig):
     """Options of vision/flip."""
 
-    probability: Probability = Field(0.5, description="Share of rows that are mirrored.")
+    probability: Probability = Field(0.5, description="share of rows that are mirrored")
 
 
 class Flip(Transform):
