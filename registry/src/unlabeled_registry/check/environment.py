@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from unlabeled_registry.check.process import Finished, StepError, run
+from unlabeled_registry.check.process import Finished, Heard, StepError, run
 from unlabeled_registry.environment import CONFIG_VARIABLE
 from unlabeled_registry.errors import RegistryError
 from unlabeled_registry.index.wheels import Wheel
@@ -53,7 +53,9 @@ class Environment:
         for name in ("work", "temporary"):
             (folder / name).mkdir()
 
-    def run(self, arguments: Sequence[str], log: str, limit: float = INSTALL_LIMIT) -> Finished:
+    def run(
+        self, arguments: Sequence[str], log: str, limit: float = INSTALL_LIMIT, heard: Heard = lambda line: None
+    ) -> Finished:
         """Run this environment's Python in an empty folder, without the network of models and without outer settings."""
         variables = {name: value for name, value in os.environ.items() if name not in _LEFT_OUT}
         variables |= {
@@ -65,7 +67,7 @@ class Environment:
         }
         command = [str(self.python), *arguments]
         log_file = self.folder / f"{log}.log"
-        return run(command, folder=self.folder / "work", variables=variables, log=log_file, limit=limit)
+        return run(command, folder=self.folder / "work", variables=variables, log=log_file, limit=limit, heard=heard)
 
     def install(self, wheel: Wheel) -> None:
         """Install the wheel and what it needs and is not there yet; `StepError` where pip cannot."""

@@ -10,6 +10,7 @@ import click
 from unlabeled.cli.output import print_columns
 from unlabeled_registry.check.check import check as check_plugin
 from unlabeled_registry.check.process import StepError
+from unlabeled_registry.check.signals import Terminated
 from unlabeled_registry.environment import write_atomically
 from unlabeled_registry.errors import RegistryError
 
@@ -25,7 +26,8 @@ LOG_LINES = 15
 def check(path: Path, file: Path | None, from_scratch: bool, keep: bool, limit: float) -> int:
     """Build the plugin in the folder PATH (or take the wheel PATH), install it afresh, and prove what it promises.
 
-    Exits with 0 where every required promise is kept, 1 where one is not, 2 where it cannot be checked.
+    Exits with 0 where every required promise is kept, 1 where one is not, 2 where it cannot be checked. The report goes to
+    the output; how far it is, a line a component, to the error output.
     """
 
     def tell(text: str) -> None:
@@ -37,6 +39,9 @@ def check(path: Path, file: Path | None, from_scratch: bool, keep: bool, limit: 
         for line in error.log.rstrip().splitlines()[-LOG_LINES:]:
             tell(f"| {line}")
         raise
+    except Terminated as ended:
+        tell(f"error: {ended}")
+        return ended.code
     if file is not None:
         try:
             write_atomically(file, json.dumps(report, indent=1, sort_keys=True) + "\n")
