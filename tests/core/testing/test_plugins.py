@@ -18,7 +18,7 @@ from unlabeled.testing.conformance.run import ALL, Checks, check_plugin, require
 from unlabeled_registry.capabilities import CAPABILITIES, PAIRED
 from unlabeled_registry.registry import discover
 
-RUNS = {"import", "export", "invariance", "continues", "learns", "dry-run", "trains"}
+RUNS = {"import", "export", "invariance", "continues", "learns", "collapse", "dry-run", "trains"}
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +42,9 @@ def test_the_list_is_closed_and_each_promise_has_a_check() -> None:
     assert counts == {
         "plugin": 6,
         "modality": 19,
-        "encoder": 21,
+        "encoder": 22,
         "augmentation": 12,
-        "objective": 24,
+        "objective": 25,
         "evaluator": 12,
         "source": 11,
         "recipe": 3,
@@ -105,6 +105,19 @@ LONG = [fault for fault in FAULTS if fault.broken in SLOW]
 def test_a_fault_breaks_its_promise(fault: Fault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(modalities, "SECONDS", 2.0)
     check_fault(fault, tmp_path)
+
+
+FALLING = [fault for fault in FAULTS if fault.broken.endswith(":collapse")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", FALLING, ids=names_of(FALLING))
+def test_what_collapses_lowers_its_loss_all_the_same(fault: Fault, tmp_path: Path) -> None:
+    file = write_sketch(tmp_path) / fault.file
+    file.write_text(file.read_text().replace(fault.old, fault.new, 1))
+    with importable(tmp_path):
+        report = check_plugin("sketch", only=fault.broken.replace("collapse", "learns"))
+    assert [check.result for check in report.checks if check.result != "not-run"] == ["passed"], "a loss shows it too"
 
 
 @pytest.mark.slow
