@@ -149,6 +149,23 @@ class TestWhatIsChecked:
         assert str(running) not in found["path"]
 
 
+class TestProgress:
+    def test_each_component_is_told_while_the_others_are_checked(
+        self, run: Check, wheel: Wheel, tmp_path: Path
+    ) -> None:
+        until, told = tmp_path / "until", []
+        os.mkfifo(until)
+
+        def tell(text: str) -> None:
+            told.append(text)
+            if text.startswith("[1/2]"):
+                until.open("w").close()  # nothing else lets the kit go on
+
+        assert run(wheel(f"DOES, UNTIL = 'waits', {str(until)!r}"), tell=tell)["green"]
+        assert [line for line in told if line.startswith("[")] == ["[1/2] plugin: 1 of 1 kept, 0.1 s\\x1b[2J"]
+        assert not any("whatever" in line for line in told)
+
+
 class TestVerdicts:
     def test_red(self, run: Check, wheel: Wheel) -> None:
         report = run(wheel("DOES = 'fails'"))
