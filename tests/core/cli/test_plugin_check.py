@@ -44,6 +44,20 @@ def test_the_report_names_each_promise_that_is_not_kept(capsys: pytest.CaptureFi
     ]
 
 
+def test_one_defect_that_breaks_many_promises_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    cause = "TypeError: no such argument (net.py, line 7)"
+    names = [f"promise-{number}" for number in range(28)]
+    checks = [outcome("failed", cause) | {"promise": name} for name in names]
+    checks += [outcome("failed", "row 1 differs by 0.5"), outcome("failed", cause) | {"component": "tiny/other"}]
+    counts = {"green": False, "required": 30, "ran": 30, "passed": 0, "sha256": "ab"}
+    print_report({"plugin": "unlabeled-tiny", "version": "1.0", "checks": checks, **counts})
+    assert capsys.readouterr().out.splitlines()[3:-1] == [
+        f"failed: encoder tiny/net: {cause} (28 promises: {', '.join(names[:-1])} and {names[-1]})",
+        "failed: encoder tiny/net: rows (rows are alike): row 1 differs by 0.5",
+        f"failed: encoder tiny/other: rows (rows are alike): {cause}",
+    ]
+
+
 def test_what_cannot_be_checked_exits_with_2_and_shows_the_log(tmp_path: Path) -> None:
     wheel = write_wheel(
         tmp_path / "wheels",

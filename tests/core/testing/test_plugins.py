@@ -139,6 +139,26 @@ def check_fault(fault: Fault, folder: Path) -> None:
     assert "\n" not in found.message
 
 
+def test_an_unexpected_error_is_told_with_its_place(tmp_path: Path) -> None:
+    file = write_sketch(tmp_path) / "network.py"
+    lines = file.read_text().replace("self.inner(values)", "self.outher(values)").splitlines()
+    file.write_text("\n".join(lines))
+    (number,) = (number for number, line in enumerate(lines, 1) if "outher" in line)
+    with importable(tmp_path):
+        report = check_plugin("sketch", only="sketch/tower:rows")
+    (found,) = (check for check in report.checks if check.result == "failed")
+    error = "AttributeError: 'Tower' object has no attribute 'outher'"
+    assert found.message == f"{error} (network.py, line {number})"
+
+
+def test_each_component_is_told_when_it_is_finished(site: Path) -> None:
+    events: list[str] = []
+    report = check_plugin("sketch", checks=stubs(), finished=lambda part: events.append(str(part)))
+    assert events[0] == "[1/10] plugin: 6 of 6 kept, 0.0 s"
+    assert events[-1] == "[10/10] recipe sketch/sketch-fill: 3 of 3 kept, 0.0 s"
+    assert sum(int(event.split(": ")[1].split()[0]) for event in events) == len(report.required)
+
+
 def test_a_plugin_that_is_not_installed_cannot_be_checked(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sketsch"]) == 2
     assert capsys.readouterr().err.startswith("no plugin 'sketsch' is installed")

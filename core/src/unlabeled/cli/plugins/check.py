@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from unlabeled_registry.check.check import check as check_plugin
 from unlabeled_registry.check.process import StepError
 from unlabeled_registry.check.signals import Terminated
 from unlabeled_registry.environment import write_atomically
-from unlabeled_registry.errors import RegistryError
+from unlabeled_registry.errors import RegistryError, listed
 
 LOG_LINES = 15
 
@@ -48,7 +49,12 @@ def check(path: Path, file: Path | None, from_scratch: bool, keep: bool, limit: 
         except OSError as error:
             raise RegistryError(f"{file}: cannot be written ({error.strerror}); name another file") from None
     print_report(report)
-    return 0 if report["green"] else 1
+    if report["green"]:
+        return 0
+    tell(
+        f"to try one again: pip install -e PROJECT, then python -m unlabeled.testing {report['plugin']} --only PROMISE"
+    )
+    return 1
 
 
 def print_report(report: dict[str, Any]) -> None:
@@ -58,14 +64,28 @@ def print_report(report: dict[str, Any]) -> None:
     kept = Counter((check["kind"], _place(check, report)) for check in checks if check["result"] == "passed")
     rows = [(*part, f"{kept[part]} of {count}") for part, count in every.items()]
     print_columns(("KIND", "COMPONENT", "KEPT"), rows)
-    for check in checks:
-        if check["result"] != "passed":
-            message = f": {check['message']}" if check["message"] else ""
-            where = f"{check['kind']} {_place(check, report)}"
-            click.echo(f"{check['result']}: {where}: {check['promise']} ({check['text']}){message}")
+    for line in _broken(report):
+        click.echo(line)
     colour = "green" if report["green"] else "red"
     counts = f"{report['passed']} of {report['required']} promises kept, {report['ran']} checked"
     click.echo(f"{colour}: {report['plugin']} {report['version']}: {counts}; sha256 {report['sha256']}")
+
+
+def _broken(report: dict[str, Any]) -> Iterator[str]:
+    """A line for each promise that is not kept, and one for all that one component breaks for the same reason."""
+    alike: dict[tuple[str, str, str, str], list[dict[str, Any]]] = {}
+    for number, check in enumerate(report["checks"]):
+        if check["result"] != "passed":
+            reason = check["message"] or str(number)
+            alike.setdefault((check["result"], check["kind"], _place(check, report), reason), []).append(check)
+    for (result, kind, place, _), checks in alike.items():
+        message = checks[0]["message"]
+        if len(checks) == 1:
+            reason = f": {message}" if message else ""
+            yield f"{result}: {kind} {place}: {checks[0]['promise']} ({checks[0]['text']}){reason}"
+        else:
+            names = listed(check["promise"] for check in checks)
+            yield f"{result}: {kind} {place}: {message} ({len(checks)} promises: {names})"
 
 
 def _place(check: dict[str, Any], report: dict[str, Any]) -> str:

@@ -18,6 +18,7 @@ from unlabeled.testing.conformance.checks import CHECKS, PLUGIN_CHECKS
 from unlabeled.testing.conformance.companions import Missing
 from unlabeled.testing.conformance.promises import Required, required
 from unlabeled.testing.conformance.report import Outcome, Part, Report, Result
+from unlabeled_registry.blame import blame
 from unlabeled_registry.errors import RegistryError, one_line
 from unlabeled_registry.manifest import Component
 from unlabeled_registry.registry import Plugin, Registry, discover
@@ -98,8 +99,14 @@ def _try(item: Required, bench: Bench, checks: Checks) -> tuple[Outcome, str]:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # whatever a plugin's code raises
-        return "failed", _line(one_line(error))
+        return "failed", _line(one_line(error)) + _where(error, bench.plugin)
     return "passed", ""
+
+
+def _where(error: BaseException, plugin: Plugin) -> str:
+    """The last place in the plugin's own code that an error came through, in brackets; nothing where there is none."""
+    place = blame(error, [plugin])
+    return f" ({place.partition(' (')[2]}" if place else ""
 
 
 def _find(item: Required, bench: Bench, checks: Checks) -> Callable[[], Any] | None:
