@@ -129,7 +129,8 @@ class TestWhatIsChecked:
     ) -> None:
         write_wheel(tmp_path / "links", "tiny-dependency", None, {"__init__.py": "WORD = 'found'"})
         monkeypatch.setenv("PIP_NO_INDEX", "1")
-        monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "links"))
+        monkeypatch.setenv("PIP_FIND_LINKS", "links")
+        monkeypatch.chdir(tmp_path)  # from where the command is given
         report = run(wheel("from tiny_dependency import WORD as SAYS", "Requires-Dist: tiny-dependency>=1\n"))
         assert seen(report)["says"] == "found"
 
