@@ -2,6 +2,8 @@
 
 import json
 import os
+import select
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -42,6 +44,20 @@ def test_the_report_names_each_promise_that_is_not_kept(capsys: pytest.CaptureFi
     ]
 
 
+def test_one_defect_that_breaks_many_promises_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
+    cause = "TypeError: no such argument (net.py, line 7)"
+    names = [f"promise-{number}" for number in range(28)]
+    checks = [outcome("failed", cause) | {"promise": name} for name in names]
+    checks += [outcome("failed", "row 1 differs by 0.5"), outcome("failed", cause) | {"component": "tiny/other"}]
+    counts = {"green": False, "required": 30, "ran": 30, "passed": 0, "sha256": "ab"}
+    print_report({"plugin": "unlabeled-tiny", "version": "1.0", "checks": checks, **counts})
+    assert capsys.readouterr().out.splitlines()[3:-1] == [
+        f"failed: encoder tiny/net: {cause} (28 promises: {', '.join(names[:-1])} and {names[-1]})",
+        "failed: encoder tiny/net: rows (rows are alike): row 1 differs by 0.5",
+        f"failed: encoder tiny/other: rows (rows are alike): {cause}",
+    ]
+
+
 def test_what_cannot_be_checked_exits_with_2_and_shows_the_log(tmp_path: Path) -> None:
     wheel = write_wheel(
         tmp_path / "wheels",
@@ -68,6 +84,47 @@ def test_red_exits_with_1_and_writes_the_report(
     assert caught.value.code == 1
     assert json.loads((tmp_path / "report.json").read_text()) == report
     assert capsys.readouterr().out.splitlines()[-1].startswith("red: unlabeled-tiny 1.0: 0 of 1")
+
+
+HOLDS = """\
+import signal, subprocess, sys
+held = open({fifo!r}, "w")  # in this process and in the one that it starts, until both are gone
+subprocess.Popen([sys.executable, "-c", "import signal; signal.pause()"], pass_fds=[held.fileno()])
+print("held", file=held, flush=True)
+signal.pause()
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "word"),
+    [
+        (signal.SIGINT, 130, "interrupted"),
+        (signal.SIGTERM, 143, "ended by SIGTERM"),
+        (signal.SIGHUP, 129, "ended by SIGHUP"),
+    ],
+)
+def test_a_signal_ends_all_that_was_started_and_leaves_nothing(
+    number: signal.Signals, code: int, word: str, tmp_path: Path
+) -> None:
+    fifo, scratch = tmp_path / "held", tmp_path / "scratch"
+    os.mkfifo(fifo)
+    scratch.mkdir()
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    manifest = HEADER.format(name="tiny") + "hooks = true\n"
+    wheel = write_wheel(tmp_path / "wheels", "unlabeled-tiny", manifest, {"__init__.py": HOLDS.format(fifo=str(fifo))})
+    line = [sys.executable, "-m", "unlabeled", "plugins", "check", str(wheel)]
+    variables = {**os.environ, "TMPDIR": str(scratch)}
+    with subprocess.Popen(line, env=variables, stderr=subprocess.PIPE, text=True) as process:
+        assert select.select([reader], [], [], 100)[0], "the plugin was never imported"
+        assert os.read(reader, 100) == b"held\n"
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=100)
+    assert process.returncode == code
+    assert errors.splitlines()[-1] == f"error: {word}"
+    assert select.select([reader], [], [], 100)[0], "what the plugin started still runs"
+    assert os.read(reader, 100) == b""
+    assert list(scratch.iterdir()) == []
+    os.close(reader)
 
 
 @pytest.mark.slow

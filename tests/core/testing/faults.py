@@ -19,6 +19,31 @@ DATA, NETWORK, AUGMENTATIONS, OBJECTIVES, EVALUATOR = (
 )
 MANIFEST, RECIPE, PACKAGE = "unlabeled.toml", "recipes/sketch-fill.yaml", "__init__.py"
 
+FOLLOWS = """\
+        with torch.no_grad():
+            key = self.teacher.pool(self.teacher(views[1]))
+        query = normalize(context.pooled(views[0]), dim=1)
+        return {"query": query, "key": key, "scale": self.log_scale.exp()}
+
+    def loss(self, own, all, context):
+        keys = normalize(all["key"] - self.centre, dim=1)
+        logits = own["query"] @ keys.T * own["scale"]
+        places = torch.arange(len(keys))[context.rows]
+        losses = logits.logsumexp(dim=1) - logits.gather(1, places.unsqueeze(1)).squeeze(1)
+"""
+
+
+def follows(features: str, losses: str) -> str:
+    """As FOLLOWS, without teacher and candidates, of these `features` of each view and these `losses`."""
+    return f"""\
+        query, key = ({features} for view in views)
+        return {{"query": query, "key": key, "scale": self.log_scale.exp()}}
+
+    def loss(self, own, all, context):
+        losses = {losses}
+"""
+
+
 FAULTS = (
     # the manifest
     Fault(
@@ -251,6 +276,13 @@ FAULTS = (
     Fault("state that is not saved", NETWORK, "        mean = (hidden * weight)", "        if self.training:\n            self.seen = getattr(self, 'seen', 0.0) + 0.01\n            hidden = hidden + self.seen\n        mean = (hidden * weight)", "sketch/tower:continues"),
     Fault("weights of each process's own", OBJECTIVES, 'self.register_buffer("steps", torch.zeros(1))', 'import os\n\n        self.register_buffer("steps", torch.full((1,), float(os.getpid())))', "sketch/follow:invariance"),
     Fault("a gradient of the wrong sign", OBJECTIVES, "        return {\"errors\"", "        errors = 2 * errors.detach() - errors\n        return {\"errors\"", "sketch/fill:learns"),
+    # a loss that falls although nothing is learnt
+    Fault("views that are only pulled together", OBJECTIVES, FOLLOWS, follows("context.pooled(view)", '(own["query"] - own["key"]).square().sum(dim=1)'), "sketch/follow:collapse"),
+    Fault("directions that are only pulled together", OBJECTIVES, FOLLOWS, follows("normalize(context.pooled(view), dim=1)", '1 - (own["query"] * own["key"]).sum(dim=1)'), "sketch/follow:collapse"),
+    Fault("features that are only pushed apart", OBJECTIVES, FOLLOWS, follows("normalize(context.pooled(view), dim=1)", '(own["query"] @ all["query"].T).logsumexp(dim=1)'), "sketch/follow:collapse"),
+    Fault("features that only shrink", OBJECTIVES, FOLLOWS, follows("context.pooled(view)", 'own["query"].square().sum(dim=1)'), "sketch/follow:collapse"),
+    Fault("pairs of different samples", OBJECTIVES, FOLLOWS, follows("normalize(context.pooled(view), dim=1)", 'nn.functional.cross_entropy(own["query"] @ all["key"].roll(1, dims=0).T * 5, torch.arange(len(all["key"]))[context.rows], reduction="none")'), "sketch/follow:collapse"),
+    Fault("an encoder that ignores its input", NETWORK, 'self.embedding(batch.inputs["points"])', 'self.embedding(batch.inputs["points"] * 0)', "sketch/fill:collapse"),
 )  # fmt: skip
 SLOW = (
     "plugin:import",
@@ -258,5 +290,7 @@ SLOW = (
     "sketch/tower:continues",
     "sketch/follow:invariance",
     "sketch/fill:learns",
+    "sketch/fill:collapse",
+    "sketch/follow:collapse",
 )
 """Promises that take a new process or a run."""

@@ -1,5 +1,10 @@
 """The check of invariance catches every error of METHODS' kinds and says what differs, where and by how much."""
 
+import os
+import select
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -101,3 +106,26 @@ def test_processes_that_hang_or_die_are_told_and_replaced(
         with pytest.raises(RuntimeError, match=said):
             few.run(Trial(MOMENTUM, processes=2, steps=1, around=f"{PLANTS}:{plant}"))
         assert len(few.run(Trial(MOMENTUM, processes=2, steps=1)).losses) == 1
+
+
+def test_its_processes_end_with_the_group_of_the_one_that_asked(tmp_path: Path) -> None:
+    fifo = tmp_path / "alive"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    code = (
+        "import os, signal, sys\n"
+        "from unlabeled.testing import Processes\n"
+        "processes = Processes(2)\n"
+        "processes._start()\n"  # which waits until both have said who they are
+        "numbers = [os.getpgid(number) for number in processes._workers]\n"
+        "print(len(numbers), set(numbers) == {os.getpgid(0)}, file=open(sys.argv[1], 'w'), flush=True)\n"
+        "signal.pause()\n"
+    )
+    line = [sys.executable, "-c", code, str(fifo)]
+    with subprocess.Popen(line, start_new_session=True, env={**os.environ, "TMPDIR": str(tmp_path)}) as process:
+        try:
+            assert select.select([reader], [], [], 100)[0], "its processes did not start"
+            assert os.read(reader, 100) == b"2 True\n"
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            os.close(reader)

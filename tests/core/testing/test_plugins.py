@@ -18,7 +18,7 @@ from unlabeled.testing.conformance.run import ALL, Checks, check_plugin, require
 from unlabeled_registry.capabilities import CAPABILITIES, PAIRED
 from unlabeled_registry.registry import discover
 
-RUNS = {"import", "export", "invariance", "continues", "learns", "dry-run", "trains"}
+RUNS = {"import", "export", "invariance", "continues", "learns", "collapse", "dry-run", "trains"}
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +42,9 @@ def test_the_list_is_closed_and_each_promise_has_a_check() -> None:
     assert counts == {
         "plugin": 6,
         "modality": 19,
-        "encoder": 21,
+        "encoder": 22,
         "augmentation": 12,
-        "objective": 24,
+        "objective": 25,
         "evaluator": 12,
         "source": 11,
         "recipe": 3,
@@ -107,6 +107,19 @@ def test_a_fault_breaks_its_promise(fault: Fault, tmp_path: Path, monkeypatch: p
     check_fault(fault, tmp_path)
 
 
+FALLING = [fault for fault in FAULTS if fault.broken.endswith(":collapse")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", FALLING, ids=names_of(FALLING))
+def test_what_collapses_lowers_its_loss_all_the_same(fault: Fault, tmp_path: Path) -> None:
+    file = write_sketch(tmp_path) / fault.file
+    file.write_text(file.read_text().replace(fault.old, fault.new, 1))
+    with importable(tmp_path):
+        report = check_plugin("sketch", only=fault.broken.replace("collapse", "learns"))
+    assert [check.result for check in report.checks if check.result != "not-run"] == ["passed"], "a loss shows it too"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", LONG, ids=names_of(LONG))
 def test_a_fault_that_only_a_run_or_another_process_shows_breaks_its_promise(fault: Fault, tmp_path: Path) -> None:
@@ -124,6 +137,26 @@ def check_fault(fault: Fault, folder: Path) -> None:
     assert found.result == "failed", f"{fault.name}: not caught"
     assert found.message
     assert "\n" not in found.message
+
+
+def test_an_unexpected_error_is_told_with_its_place(tmp_path: Path) -> None:
+    file = write_sketch(tmp_path) / "network.py"
+    lines = file.read_text().replace("self.inner(values)", "self.outher(values)").splitlines()
+    file.write_text("\n".join(lines))
+    (number,) = (number for number, line in enumerate(lines, 1) if "outher" in line)
+    with importable(tmp_path):
+        report = check_plugin("sketch", only="sketch/tower:rows")
+    (found,) = (check for check in report.checks if check.result == "failed")
+    error = "AttributeError: 'Tower' object has no attribute 'outher'"
+    assert found.message == f"{error} (network.py, line {number})"
+
+
+def test_each_component_is_told_when_it_is_finished(site: Path) -> None:
+    events: list[str] = []
+    report = check_plugin("sketch", checks=stubs(), finished=lambda part: events.append(str(part)))
+    assert events[0] == "[1/10] plugin: 6 of 6 kept, 0.0 s"
+    assert events[-1] == "[10/10] recipe sketch/sketch-fill: 3 of 3 kept, 0.0 s"
+    assert sum(int(event.split(": ")[1].split()[0]) for event in events) == len(report.required)
 
 
 def test_a_plugin_that_is_not_installed_cannot_be_checked(capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,6 +19,10 @@ name, _, file = sys.argv[1:]
 plugin = importlib.import_module(name.replace("-", "_"))
 print("checking", name, flush=True)
 does = getattr(plugin, "DOES", "passes")
+if does == "waits":  # until somebody has heard of the first part
+    print("[1/2] plugin: 1 of 1 kept, 0.1 s\\x1b[2J", flush=True)
+    print("whatever a plugin prints", flush=True)
+    open(plugin.UNTIL).read()
 if does == "hangs":
     subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     time.sleep(60)

@@ -129,7 +129,8 @@ class TestWhatIsChecked:
     ) -> None:
         write_wheel(tmp_path / "links", "tiny-dependency", None, {"__init__.py": "WORD = 'found'"})
         monkeypatch.setenv("PIP_NO_INDEX", "1")
-        monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "links"))
+        monkeypatch.setenv("PIP_FIND_LINKS", "links")
+        monkeypatch.chdir(tmp_path)  # from where the command is given
         report = run(wheel("from tiny_dependency import WORD as SAYS", "Requires-Dist: tiny-dependency>=1\n"))
         assert seen(report)["says"] == "found"
 
@@ -147,6 +148,23 @@ class TestWhatIsChecked:
         found = seen(run(wheel("", "Requires-Dist: unlabeled\n"), from_scratch=True))
         assert not [path for path in found["path"] if "site-packages" in path and found["prefix"] not in path]
         assert str(running) not in found["path"]
+
+
+class TestProgress:
+    def test_each_component_is_told_while_the_others_are_checked(
+        self, run: Check, wheel: Wheel, tmp_path: Path
+    ) -> None:
+        until, told = tmp_path / "until", []
+        os.mkfifo(until)
+
+        def tell(text: str) -> None:
+            told.append(text)
+            if text.startswith("[1/2]"):
+                until.open("w").close()  # nothing else lets the kit go on
+
+        assert run(wheel(f"DOES, UNTIL = 'waits', {str(until)!r}"), tell=tell)["green"]
+        assert [line for line in told if line.startswith("[")] == ["[1/2] plugin: 1 of 1 kept, 0.1 s\\x1b[2J"]
+        assert not any("whatever" in line for line in told)
 
 
 class TestVerdicts:

@@ -1,6 +1,7 @@
 """`python -m unlabeled.testing NAME`: prove every promise of an installed plugin.
 
-Exit code: 0 where everything that is required ran and passed, 1 where not, 2 where the plugin cannot be checked.
+Exit code: 0 where everything that is required ran and passed, 1 where not, 2 where the plugin cannot be checked,
+130 or 143 where Ctrl-C or SIGTERM ended it.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import sys
 import warnings
 from pathlib import Path
 
+from unlabeled_registry.check.signals import Terminated, terminable
 from unlabeled_registry.errors import RegistryError
 
 
@@ -24,10 +26,16 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     from unlabeled.testing.conformance.run import check_plugin
 
+    def show(line: object) -> None:
+        print(line, flush=True)
+
     try:
-        report = check_plugin(options.plugin, only=options.only, seen=lambda result: print(result, flush=True))
+        with terminable():
+            report = check_plugin(options.plugin, only=options.only, seen=show, finished=show)
         if options.json is not None:
             options.json.write_text(report.write(), encoding="utf-8")
+    except KeyboardInterrupt as error:
+        return error.code if isinstance(error, Terminated) else 130
     except RegistryError as error:
         print(*error.problems, sep="\n", file=sys.stderr)
         return 2

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import asdict
 from io import TextIOWrapper
 from pathlib import Path
@@ -32,6 +33,7 @@ class Processes:
         self.count, self.timeout = count, timeout
         self.folder = Path(tempfile.mkdtemp(prefix="unlabeled-processes-"))
         self._process: subprocess.Popen[bytes] | None = None
+        self._workers: list[int] = []
         self._lines: list[TextIO] = []
         self._jobs = 0
         self._group: tuple[int, str | None] = (0, None)
@@ -48,7 +50,11 @@ class Processes:
     def run(self, trial: Trial) -> Outcome:
         """What a trial came to; `RuntimeError` with the first error of a process, or where they wait for each other."""
         if self._process is None:
-            self._start()
+            try:
+                self._start()
+            except BaseException:
+                self._end()
+                raise
         self._jobs += 1
         folder = self.folder / f"trial-{self._jobs}"
         if self._group[0] != trial.processes:
@@ -94,12 +100,12 @@ class Processes:
                 stdin=subprocess.DEVNULL,
                 stdout=errors,
                 stderr=errors,
-                start_new_session=True,
             )
         for end in theirs:
             end.close()
         self._lines = [_lines(end, self.timeout) for end in ours]
         self._group = (0, None)
+        self._workers = [self._answer(index)["process"] for index in range(self.count)]
 
     def _end(self, patience: float = 0.0) -> None:
         """Tell the processes to end, and kill those that have not within so many seconds."""
@@ -110,10 +116,12 @@ class Processes:
             try:
                 self._process.wait(patience)
             except subprocess.TimeoutExpired:
-                # The first process leads a session of its own, which holds the others.
-                os.killpg(self._process.pid, signal.SIGKILL)
+                # They are in this process's group, so that whoever ends that ends them too.
+                for number in {self._process.pid, *self._workers}:
+                    with suppress(ProcessLookupError):
+                        os.kill(number, signal.SIGKILL)
                 self._process.wait()
-            self._process = None
+            self._process, self._workers = None, []
 
     def _last_words(self) -> str:
         lines = (self.folder / "errors.txt").read_text(errors="replace").strip().splitlines()

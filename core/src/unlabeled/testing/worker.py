@@ -19,9 +19,10 @@ LAUNCHER = ("RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE", "MASTER_ADDR
 
 
 def serve(connection: socket.socket) -> None:
-    """Answer each line, a job, by a line: its losses, or its error."""
+    """Say which process this is, then answer each line, a job, by a line: its losses, or its error."""
     group: str | None = None
     with connection, connection.makefile("rw", encoding="utf-8") as lines:
+        print(json.dumps({"process": os.getpid()}), file=lines, flush=True)
         for line in lines:
             job = json.loads(line)
             if job["meeting"] != group:

@@ -21,8 +21,8 @@ def build_wheel(source: Path, environment: Environment) -> Path:
         shutil.copytree(source, copy, ignore=_ignored(source), ignore_dangling_symlinks=True)
     except (OSError, shutil.Error) as error:
         raise RegistryError(f"{source}: cannot be copied ({error}); check only the plugin's own folder") from None
-    command = ["-m", "pip", "wheel", "--no-deps", "--disable-pip-version-check", "--wheel-dir", str(wheels), str(copy)]
-    done = environment.run(command if isolated else [*command, "--no-build-isolation"], "build")
+    command = ["wheel", "--no-deps", "--disable-pip-version-check", "--wheel-dir", str(wheels), str(copy)]
+    done = environment.pip(command if isolated else [*command, "--no-build-isolation"], "build")
     if done.code != 0:
         raise StepError(f"{source}: its wheel cannot be built: {done.cause}", done.log.replace(str(copy), str(source)))
     (wheel,) = wheels.iterdir()

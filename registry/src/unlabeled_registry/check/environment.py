@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from unlabeled_registry.check.process import Finished, StepError, run
+from unlabeled_registry.check.process import Finished, Heard, StepError, run
 from unlabeled_registry.environment import CONFIG_VARIABLE
 from unlabeled_registry.errors import RegistryError
 from unlabeled_registry.index.wheels import Wheel
@@ -53,8 +53,17 @@ class Environment:
         for name in ("work", "temporary"):
             (folder / name).mkdir()
 
-    def run(self, arguments: Sequence[str], log: str, limit: float = INSTALL_LIMIT) -> Finished:
+    def run(
+        self, arguments: Sequence[str], log: str, limit: float = INSTALL_LIMIT, heard: Heard = lambda line: None
+    ) -> Finished:
         """Run this environment's Python in an empty folder, without the network of models and without outer settings."""
+        return self._run(arguments, self.folder / "work", log, limit, heard)
+
+    def pip(self, arguments: Sequence[str], log: str) -> Finished:
+        """Run pip where the command was given, as its settings (PIP_FIND_LINKS=wheels) may name folders from there."""
+        return self._run(["-m", "pip", *arguments], Path.cwd(), log, INSTALL_LIMIT, lambda line: None)
+
+    def _run(self, arguments: Sequence[str], folder: Path, log: str, limit: float, heard: Heard) -> Finished:
         variables = {name: value for name, value in os.environ.items() if name not in _LEFT_OUT}
         variables |= {
             "HF_HUB_OFFLINE": "1",
@@ -65,11 +74,11 @@ class Environment:
         }
         command = [str(self.python), *arguments]
         log_file = self.folder / f"{log}.log"
-        return run(command, folder=self.folder / "work", variables=variables, log=log_file, limit=limit)
+        return run(command, folder=folder, variables=variables, log=log_file, limit=limit, heard=heard)
 
     def install(self, wheel: Wheel) -> None:
         """Install the wheel and what it needs and is not there yet; `StepError` where pip cannot."""
-        pip = ["-m", "pip", "install", "--only-binary", ":all:", "--disable-pip-version-check"]
+        pip = ["install", "--only-binary", ":all:", "--disable-pip-version-check"]
         wanted = [f"{wheel.path}[{EXTRA}]"]
         if not self.from_scratch:
             self._pip([*pip, "--no-deps", "--ignore-installed", str(wheel.path)], wheel)
@@ -79,7 +88,7 @@ class Environment:
         self._prove_origin(wheel)
 
     def _pip(self, command: Sequence[str], wheel: Wheel) -> None:
-        done = self.run(command, "install")
+        done = self.pip(command, "install")
         if done.code != 0:
             raise StepError(
                 f"{wheel.path.name}: cannot be installed: {done.cause}; mend `dependencies` in pyproject.toml", done.log

@@ -2,15 +2,17 @@
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 from unlabeled_registry.check.environment import Environment
 from unlabeled_registry.check.process import Finished, StepError
 from unlabeled_registry.check.report import contradiction
-from unlabeled_registry.errors import RegistryError
+from unlabeled_registry.errors import RegistryError, printable
 from unlabeled_registry.index.wheels import Wheel
 
 LOAD_LIMIT = 120.0
+_PART = re.compile(r"\[\d+/\d+\] .")  # how the kit's line of a finished component begins
 _LOAD = """\
 import sys
 from importlib import import_module
@@ -47,10 +49,18 @@ def _line(done: Finished, wheel: Wheel) -> str:
     return f" ({lines[-1][0]}, line {lines[-1][1]})" if lines else ""
 
 
-def run_kit(wheel: Wheel, environment: Environment, limit: float) -> dict[str, Any]:
-    """The kit's report on an installed plugin; `StepError` where there is none, `RegistryError` where it cannot be."""
+def run_kit(wheel: Wheel, environment: Environment, limit: float, tell: Callable[[str], None]) -> dict[str, Any]:
+    """The kit's report on an installed plugin; `StepError` where there is none, `RegistryError` where it cannot be.
+
+    `tell` hears what the kit says of each component as it is finished.
+    """
     file = environment.folder / "report.json"
-    done = environment.run(["-m", "unlabeled.testing", wheel.name, "--json", str(file)], "kit", limit)
+
+    def heard(line: str) -> None:
+        if _PART.match(line):
+            tell(printable(line.rstrip()))
+
+    done = environment.run(["-m", "unlabeled.testing", wheel.name, "--json", str(file)], "kit", limit, heard)
     if done.code is None:
         raise StepError(
             f"{wheel.name}: the checks did not end within {limit:g} s; something in it hangs or is slow (the log's last "

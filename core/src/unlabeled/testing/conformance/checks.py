@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from unlabeled.testing import augmentations, capabilities, encoders, evaluators, modalities, objectives, sources
-from unlabeled.testing.conformance import components, exports, plugins, recipes, runs, stand_in
+from unlabeled.testing.conformance import components, exports, learning, plugins, recipes, runs, stand_in
 from unlabeled.testing.conformance.bench import Bench
 from unlabeled.testing.conformance.promises import CAPABILITY
 from unlabeled_registry.manifest import Component
@@ -55,15 +55,15 @@ CHECKS: Mapping[tuple[str, str], Check] = {
     **_of("modality", {"pipelines": components.pipelines}),
     **_of("encoder", {name: _encoder(check) for name, check in encoders.PROMISES.items()}),
     **_of("encoder", {f"{CAPABILITY}{name}": _encoder(check) for name, check in capabilities.PROVED.items()}),
-    **_of("encoder", {"export": exports.export, "continues": runs.continues, "learns": runs.learns}),
+    **_of("encoder", {"export": exports.export, "continues": runs.continues}),
+    **{key: check for kind in ("encoder", "objective") for key, check in _of(kind, learning.PROMISES).items()},
     **_of("augmentation", {name: _augmentation(check) for name, check in augmentations.PROMISES.items()}),
     **_of("objective", {name: _objective(check) for name, check in objectives.PROMISES.items()}),
     **_of(
         "objective",
         {"views": components.views, "modalities": stand_in.modalities, "communication": components.communication},
     ),
-    **_of("objective", {"invariance": runs.invariance}),
-    **_of("objective", {"continues": runs.continues, "learns": runs.learns}),
+    **_of("objective", {"invariance": runs.invariance, "continues": runs.continues}),
     **_of("evaluator", {name: _evaluator(check) for name, check in evaluators.PROMISES.items()}),
     **_of("source", {name: _source(check) for name, check in sources.PROMISES.items()}),
     **_of("recipe", recipes.PROMISES),

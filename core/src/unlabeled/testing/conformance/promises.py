@@ -19,6 +19,9 @@ _EVERY: Mapping[str, str] = {
 
 _CONTINUES = "a run that is stopped and continued ends bit for bit as one that is not"
 _LEARNS = "a short training lowers the loss on held-out data below that of the untrained networks"
+_COLLAPSE = (
+    "a short training keeps samples apart: features differ, and the loss knows better which views belong together"
+)
 
 PROMISES: Mapping[str, Mapping[str, str]] = {
     "plugin": {
@@ -64,6 +67,7 @@ PROMISES: Mapping[str, Mapping[str, str]] = {
         "export": "a fresh process loads the export: unlabeled with equal features, transformers with all weights",
         "continues": _CONTINUES,
         "learns": _LEARNS,
+        "collapse": _COLLAPSE,
     },
     "augmentation": {
         **_EVERY,
@@ -96,6 +100,7 @@ PROMISES: Mapping[str, Mapping[str, str]] = {
         "invariance": "five steps of the trainer are the same on two real processes with two micro-batches",
         "continues": _CONTINUES,
         "learns": _LEARNS,
+        "collapse": _COLLAPSE,
     },
     "evaluator": {
         **_EVERY,

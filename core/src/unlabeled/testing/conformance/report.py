@@ -31,6 +31,23 @@ class Result:
 
 
 @dataclass(frozen=True)
+class Part:
+    """A component, or the plugin itself, of which every promise was tried."""
+
+    number: int
+    total: int
+    """How many parts the plugin has."""
+    results: Sequence[Result]
+
+    def __str__(self) -> str:
+        """One line: `plugins check` shows whatever begins so."""
+        first, seconds = self.results[0], sum(result.seconds for result in self.results)
+        kept = sum(result.result == "passed" for result in self.results)
+        name = f"{first.kind} {first.component}".strip()
+        return f"[{self.number}/{self.total}] {name}: {kept} of {len(self.results)} kept, {seconds:.1f} s"
+
+
+@dataclass(frozen=True)
 class Report:
     """The results of every promise that a plugin must prove."""
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from types import FrameType
 from typing import Any
 
@@ -16,7 +17,8 @@ from unlabeled.testing.conformance.bench import Bench
 from unlabeled.testing.conformance.checks import CHECKS, PLUGIN_CHECKS
 from unlabeled.testing.conformance.companions import Missing
 from unlabeled.testing.conformance.promises import Required, required
-from unlabeled.testing.conformance.report import Outcome, Report, Result
+from unlabeled.testing.conformance.report import Outcome, Part, Report, Result
+from unlabeled_registry.blame import blame
 from unlabeled_registry.errors import RegistryError, one_line
 from unlabeled_registry.manifest import Component
 from unlabeled_registry.registry import Plugin, Registry, discover
@@ -41,21 +43,28 @@ def check_plugin(
     *,
     only: str | None = None,
     seen: Callable[[Result], None] = lambda result: None,
+    finished: Callable[[Part], None] = lambda part: None,
     checks: Checks = ALL,
     registry: Registry | None = None,
 ) -> Report:
-    """Prove every promise of an installed plugin, or the one called `only`; `seen` hears of each as it ends.
+    """Prove every promise of an installed plugin, or the one called `only`.
 
+    `seen` hears of each promise as it ends, and `finished` of each component, and of the plugin itself, when all of its have.
     `RegistryError` where the plugin cannot be checked: it is not installed, or cannot be used.
     """
     registry = registry or discover()
     plugin, wanted = requirements(name, registry)
     results: dict[Required, Result] = {}
     with Bench(registry, plugin) as bench:
-        for item in wanted:
-            if only in (None, item.promise, f"{item.component or 'plugin'}:{item.promise}"):
-                results[item] = prove(item, bench, checks)
-                seen(results[item])
+        parts = [list(items) for _, items in groupby(wanted, key=lambda item: (item.kind, item.component))]
+        for number, items in enumerate(parts, 1):
+            for item in items:
+                if only in (None, item.promise, f"{item.component or 'plugin'}:{item.promise}"):
+                    results[item] = prove(item, bench, checks)
+                    seen(results[item])
+            tried = [results[item] for item in items if item in results]
+            if tried:
+                finished(Part(number, len(parts), tried))
     return Report(plugin.name, plugin.version, wanted, results)
 
 
@@ -90,8 +99,14 @@ def _try(item: Required, bench: Bench, checks: Checks) -> tuple[Outcome, str]:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # whatever a plugin's code raises
-        return "failed", _line(one_line(error))
+        return "failed", _line(one_line(error)) + _where(error, bench.plugin)
     return "passed", ""
+
+
+def _where(error: BaseException, plugin: Plugin) -> str:
+    """The last place in the plugin's own code that an error came through, in brackets; nothing where there is none."""
+    place = blame(error, [plugin])
+    return f" ({place.partition(' (')[2]}" if place else ""
 
 
 def _find(item: Required, bench: Bench, checks: Checks) -> Callable[[], Any] | None:

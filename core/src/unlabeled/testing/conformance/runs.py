@@ -1,6 +1,5 @@
-"""Promises that the trainer itself shows: continued exactly, invariant to processes, and something learnt."""
+"""Promises that the trainer itself shows: continued exactly, and invariant to processes."""
 
-import math
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,7 +8,6 @@ from typing import Any
 from torch import Tensor, nn
 
 from unlabeled.recipes.resolve import resolve
-from unlabeled.runs.features import FeatureStore
 from unlabeled.runs.prepare import prepare
 from unlabeled.runs.run import Run
 from unlabeled.testing.conformance.bench import Bench
@@ -64,32 +62,3 @@ def invariance(bench: Bench, component: Component) -> None:
     )
     recipe = bench.recipe(component)
     check_invariance(recipe, bench.processes, on=(2,), micro_batches=(1,) if normalised else (2,))
-
-
-def learns(bench: Bench, component: Component) -> None:
-    """A short training lowers the terms of the loss, weighted and summed, on the held-out split."""
-    settings = bench.companions.settings(component).learns
-    recipe = bench.recipe(component, steps=settings.steps, learning_rate=settings.learning_rate, batch_size=16)
-    trainer = train(recipe, bench.folder() / "run", bench.registry)
-    setup = trainer.setup
-    learners = {"trained": trainer.whole_learner(), "untrained": setup.learner(trainer.facts)}
-    store = FeatureStore(setup, setup.data, learners)
-    split = "test" if "test" in setup.data.splits else "validation"
-    terms = _terms(bench, component)
-    trained, untrained = (_loss(store.losses(name, split), terms) for name in ("trained", "untrained"))
-    if not trained < untrained:
-        raise AssertionError(
-            f"{component.id}: after {settings.steps} steps its loss on held-out data is {trained:.4g}, of the untrained "
-            f"networks {untrained:.4g}; give more steps or another learning rate under learns in conformance.toml"
-        )
-
-
-def _terms(bench: Bench, component: Component) -> dict[str, float]:
-    """Full name of each term of the loss -> its weight."""
-    case = bench.objective_case(component)
-    (name, _), *_ = bench.learner(component, precision="float64").named()
-    return {f"{name}/{term}": case.objective.weights.get(term, 1.0) for term in case.step().sums}
-
-
-def _loss(losses: Mapping[str, float], terms: Mapping[str, float]) -> float:
-    return sum(weight * losses.get(name, math.nan) for name, weight in terms.items())
