@@ -1,20 +1,20 @@
 """What is installed, held to what policies allow: name, version, what RECORD says, and every file."""
 
 import os
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from unlabeled_registry.install.distributions import Installation, installations
 from unlabeled_registry.lock.contents import changed_files, contents
 from unlabeled_registry.policy.files import Policy
-from unlabeled_registry.policy.guard import Guard
 
 
 class Comparison:
     """The installed distributions beside the policies; a plugin's files are hashed when it is asked about, once."""
 
-    def __init__(self, policies: Sequence[Policy]) -> None:
+    def __init__(self, policies: Sequence[Policy], origin: Callable[[str], str | None]) -> None:
+        """origin: the file that an import of a package would run."""
         self._policies = policies
+        self._origin = origin
         self._installed: Mapping[str, Installation] = installations()
         self._refusals: dict[str, str] = {}
 
@@ -40,27 +40,18 @@ class Comparison:
             elif contents(item) not in {entry.contents for entry in entries if entry.version == item.version}:
                 problem = f"what is installed has other contents than {item.version} may have"
             elif not hashed:
-                problem, hashed = _damage(item), True
+                problem, hashed = self._damage(item), True
             if problem:
                 return f"not allowed by {policy.file}: {problem}"
         return ""
 
-
-def _damage(item: Installation) -> str:
-    """What is not as it was installed, or would be imported from elsewhere, or nothing."""
-    changed = changed_files(item)
-    if changed:
-        return changed[0] + (f", and {len(changed) - 1} more files differ" if changed[1:] else "")
-    package = item.package or ""
-    origin = _origin(package)
-    if origin is None or os.path.realpath(os.path.dirname(origin)) != os.path.realpath(item.site / package):
-        return f"its package would be imported from {origin or 'nowhere'}, which is not where it was installed"
-    return ""
-
-
-def _origin(package: str) -> str | None:
-    """The file that an import of the package would run: as Python's finders say, which see more than folders."""
-    for finder in sys.meta_path:
-        if not isinstance(finder, Guard) and (spec := finder.find_spec(package, None)):
-            return spec.origin
-    return None
+    def _damage(self, item: Installation) -> str:
+        """What is not as it was installed, or would be imported from elsewhere, or nothing."""
+        changed = changed_files(item)
+        if changed:
+            return changed[0] + (f", and {len(changed) - 1} more files differ" if changed[1:] else "")
+        package = item.package or ""
+        origin = self._origin(package)
+        if origin is None or os.path.realpath(os.path.dirname(origin)) != os.path.realpath(item.site / package):
+            return f"its package would be imported from {origin or 'nowhere'}, which is not where it was installed"
+        return ""

@@ -42,7 +42,7 @@ class Guard:
     def _comparison(self) -> "Comparison":
         from unlabeled_registry.policy.compare import Comparison  # reads all metadata, which listing need not
 
-        return Comparison(self._policies)
+        return Comparison(self._policies, _origin)
 
 
 def guard(policies: Sequence[Policy], packages: Mapping[str, str]) -> Guard:
@@ -50,3 +50,11 @@ def guard(policies: Sequence[Policy], packages: Mapping[str, str]) -> Guard:
     found = Guard(policies, packages)
     sys.meta_path[:] = [found, *(finder for finder in sys.meta_path if not isinstance(finder, Guard))]  # type: ignore[list-item]
     return found
+
+
+def _origin(package: str) -> str | None:
+    """The file that an import of the package would run: as Python's finders say, which see more than folders."""
+    for finder in sys.meta_path:
+        if not isinstance(finder, Guard) and (spec := finder.find_spec(package, None)):
+            return spec.origin
+    return None
