@@ -92,7 +92,8 @@ def _context(names: Names, kinds: Sequence[str], core_version: str) -> dict[str,
     owner = names.owner
     recipe_id = f"{owner}-{'contrast' if has['objective'] else 'simclr'}"
     encoder = f"{owner}/convolution" if has["encoder"] else None
-    stand_in = "standard/patch" if has["modality"] else "timeseries/dilated-convolution"
+    # On the waves of `source` an untrained dilated convolution is as good as a trained one: random filters tell their shapes.
+    stand_in = "standard/patch" if has["modality"] or has["source"] else "timeseries/dilated-convolution"
     chosen = {
         "modality_id": f"{owner}/reading" if has["modality"] else "timeseries/series",
         "encoder_id": encoder or stand_in,
