@@ -98,7 +98,7 @@ def _context(names: Names, kinds: Sequence[str], core_version: str) -> dict[str,
         "modality_id": f"{owner}/reading" if has["modality"] else "timeseries/series",
         "encoder_id": encoder or stand_in,
         "objective_id": f"{owner}/contrast" if has["objective"] else "standard/simclr",
-        "evaluator_id": f"{owner}/nearest-centroid" if has["evaluator"] else "standard/knn",
+        "evaluator_id": f"{owner}/nearest-centroid" if has["evaluator"] else "standard/linear-probe",
         "source_id": f"sample:{owner}/waves" if has["source"] else "sample:world",
     }
     small = {f"{owner}/convolution": "", "standard/patch": ", width: 64, layers: 2, heads: 4"}.get(
