@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from unlabeled_registry.install.distributions import installations, legacy_plugins
 from unlabeled_registry.lock.contents import changed_files
-from unlabeled_registry.lock.record import read_record
+from unlabeled_registry.lock.record import hashes_of, read_record
 from unlabeled_registry.policy.files import policy_files
 from unlabeled_registry.registry import Plugin, Registry
 
@@ -18,7 +18,7 @@ class About:
     """Its .dist-info folder, or an older kind of one."""
     editable: bool
     sha256: tuple[str, ...]
-    """Of the wheels that it may have been installed from; none where none of our commands did that."""
+    """Of the wheels that it may have been installed from; none where neither its origin nor our record tells."""
     changed: tuple[str, ...] | None
     """One line for each file that is not as it was installed; None where nothing says what it was."""
     allowed: bool
@@ -33,12 +33,11 @@ def about(plugin: Plugin, registry: Registry) -> About:
     item = installations().get(plugin.name)
     if item is None:
         return About((), legacy_plugins().get(plugin.name, ""), False, (), None, allowed, policies)
-    pin = read_record().pins.get(plugin.name)
     return About(
         requires=tuple(map(str, item.requires)),
         metadata=str(item.folder),
         editable=item.editable,
-        sha256=pin.hashes if pin and pin.version == item.version else (),
+        sha256=hashes_of(item, read_record()),
         changed=None if item.editable or not item.records else tuple(changed_files(item)),
         allowed=allowed,
         policies=policies,

@@ -93,9 +93,7 @@ def _left_out(plugins: Mapping[str, Installation]) -> list[str]:
 
 
 def _entry(package: Package) -> str:
-    return " \\\n    ".join(
-        [f"{package.name}=={package.version}", *(f"--hash=sha256:{value}" for value in package.hashes)]
-    )
+    return package.line().replace(" ", " \\\n    ")
 
 
 def _of_plugins(
